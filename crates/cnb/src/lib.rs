@@ -1,0 +1,1 @@
+//! Every Cloud Native Buildpacks file format, both directions, specification section cited.

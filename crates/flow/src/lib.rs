@@ -1,0 +1,1 @@
+//! The line: plan, build, release, deploy; and the engine that moves runs along it.

@@ -1,0 +1,1 @@
+//! The CNB lifecycle: detect and build inside the sandbox, analyze, restore and export outside it, launcher.

@@ -1,0 +1,21 @@
+//! The words of Windlass and their laws: names, ids, digests, limits, places, problems. Pure: no IO, no async.
+//!
+//! Every other crate speaks in these types; start with [`name`] and [`run`](../model/run.rs).
+
+pub mod digest;
+pub mod id;
+pub mod instance;
+pub mod limits;
+pub mod name;
+pub mod paths;
+pub mod problem;
+pub mod time;
+
+pub use digest::{DiffId, Digest};
+pub use id::{PushId, RunId, TokenId, ToolId, UserId};
+pub use instance::Instance;
+pub use limits::Limits;
+pub use name::{EnvironmentName, ProcessType, ToolName};
+pub use paths::Paths;
+pub use problem::Problem;
+pub use time::Timestamp;

@@ -1,0 +1,80 @@
+//! Where everything lies. Directories carry ids, never names (a deleted name comes back with other ids).
+
+use crate::{DiffId, Digest, ToolId};
+use std::path::PathBuf;
+
+/// The data directory (survives a reboot) and the run directory (does not).
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// For example /var/lib/windlass.
+    pub data: PathBuf,
+    /// For example /run/windlass.
+    pub run: PathBuf,
+}
+
+impl Paths {
+    pub fn new(data: impl Into<PathBuf>, run: impl Into<PathBuf>) -> Self {
+        Self { data: data.into(), run: run.into() }
+    }
+
+    /// Owner: serve.
+    pub fn database(&self) -> PathBuf {
+        self.data.join("db/windlass.sqlite")
+    }
+    /// Secrets of the platform, 0600, owner serve.
+    pub fn keys(&self) -> PathBuf {
+        self.data.join("keys")
+    }
+    /// Owner: the store's range. Blobs of layers are written by the export and unpack workers.
+    pub fn blobs(&self) -> PathBuf {
+        self.data.join("blobs/sha256")
+    }
+    /// `blobs/sha256/ab/<hex>`.
+    pub fn blob(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.blobs().join(&hex[..2]).join(hex)
+    }
+    /// Owner: the store's range.
+    pub fn layers(&self) -> PathBuf {
+        self.data.join("layers")
+    }
+    /// `layers/sha256-<hex>`, holding `tree/` and `meta.json`; read-only once published.
+    pub fn layer(&self, diff_id: &DiffId) -> PathBuf {
+        self.layers().join(format!("sha256-{}", diff_id.hex()))
+    }
+    /// Owner: the git id, readable by serve's group.
+    pub fn repository(&self, tool: ToolId) -> PathBuf {
+        self.data.join("git").join(format!("{tool}.git"))
+    }
+    /// Owner: serve; shims, router and workers get descriptors.
+    pub fn logs(&self, tool: ToolId) -> PathBuf {
+        self.data.join("logs").join(tool.to_string())
+    }
+    /// Per sandbox: `upper/`, `work/` or `upper.img`. The helper's alone.
+    pub fn sandboxes(&self) -> PathBuf {
+        self.data.join("sandboxes")
+    }
+    /// The router's last table, read by it at start.
+    pub fn route_table(&self) -> PathBuf {
+        self.data.join("router/table.json")
+    }
+    pub fn helper_socket(&self) -> PathBuf {
+        self.run.join("helper.sock")
+    }
+    pub fn router_socket(&self) -> PathBuf {
+        self.run.join("router.sock")
+    }
+    /// Where serve answers HTTP for the router.
+    pub fn serve_socket(&self) -> PathBuf {
+        self.run.join("serve/http.sock")
+    }
+    /// Where git's hooks reach serve.
+    pub fn hook_socket(&self) -> PathBuf {
+        self.run.join("serve/hook.sock")
+    }
+    /// Per sandbox: bundle, shim socket, exit status. The helper's alone.
+    pub fn sandbox_runs(&self) -> PathBuf {
+        self.run.join("sandboxes")
+    }
+}
+

@@ -1,0 +1,1 @@
+//! OCI words: digests, media types, image manifests and configurations as the platform stores them.

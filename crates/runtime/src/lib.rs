@@ -1,0 +1,1 @@
+//! Where releases run: the trait and its machine backend.

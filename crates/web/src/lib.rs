@@ -1,0 +1,1 @@
+//! The API door: /api/v1 over the application layer.
