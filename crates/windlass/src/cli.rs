@@ -1,0 +1,7 @@
+//! What people type.
+
+use std::process::ExitCode;
+
+pub(crate) fn run() -> ExitCode {
+    ExitCode::SUCCESS
+}
