@@ -8,6 +8,7 @@ pub mod instance;
 pub mod limits;
 pub mod name;
 pub mod paths;
+pub mod policy;
 pub mod problem;
 pub mod time;
 
@@ -17,5 +18,6 @@ pub use instance::Instance;
 pub use limits::Limits;
 pub use name::{EnvironmentName, ProcessType, ToolName};
 pub use paths::Paths;
+pub use policy::{Action, Actor, Decision, Role, Scope, TokenScope};
 pub use problem::Problem;
 pub use time::Timestamp;
