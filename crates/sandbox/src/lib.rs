@@ -4,3 +4,4 @@
 //! `shim/` keeps one container. Nothing here takes a path from a caller.
 
 pub mod request;
+pub mod shim;
