@@ -265,7 +265,8 @@ mod tests {
         let tool = ToolId::new();
         let person = user(TokenScope::All, false);
         for &action in Action::ALL {
-            let allowed = |role| may(&person, action, &Scope::Tool { tool, role: Some(role) }) == Decision::Allowed;
+            let allowed =
+                |role| may(&person, action, &Scope::Tool { tool, role: Some(role) }) == Decision::Allowed;
             assert!(!allowed(Role::Reader) || allowed(Role::Maintainer), "{action}");
             assert!(!allowed(Role::Maintainer) || allowed(Role::Owner), "{action}");
         }
