@@ -1,0 +1,236 @@
+//! Bare repositories, asked through the helper's git worker: made, read, and moved by the engine. Never by path.
+
+use model::{Paths, ToolId};
+use rustix::pipe::{PipeFlags, pipe_with};
+use sandbox::{
+    client::{Helper, HelperError, RunningWorker},
+    request::{GitService, Worker},
+};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::OwnedFd,
+};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe,
+};
+
+use crate::settings;
+
+/// Longest output of git that is read into memory, in bytes.
+const MAX_OUTPUT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// All repositories of this platform.
+#[derive(Clone)]
+pub struct Repositories {
+    helper: Helper,
+    paths: Paths,
+}
+
+/// A git process of the helper's, and our ends of its pipes.
+pub struct Running {
+    pub stdin: pipe::Sender,
+    pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
+    pub worker: RunningWorker,
+}
+
+/// Why git did not do what was asked.
+#[derive(Debug, Error)]
+pub enum GitError {
+    #[error("the helper did not start git")]
+    Helper(#[from] HelperError),
+    #[error("git's pipes broke")]
+    Pipe(#[from] io::Error),
+    #[error("git {what} ended with status {status}: {stderr}")]
+    Status { what: &'static str, status: i32, stderr: String },
+    #[error("git {what} wrote more than {MAX_OUTPUT_BYTES} bytes")]
+    TooMuch { what: &'static str },
+    #[error("git cat-file answered `{0}`")]
+    Answer(String),
+}
+
+impl Repositories {
+    pub fn new(helper: Helper, paths: Paths) -> Self {
+        Self { helper, paths }
+    }
+
+    /// Starts git on one tool's repository with pipes to all three of its standard streams.
+    ///
+    /// # Errors
+    /// When pipes cannot be made or the helper refuses.
+    pub async fn start(
+        &self,
+        tool: ToolId,
+        service: GitService,
+        more_config: Vec<(String, String)>,
+        env: Vec<(String, String)>,
+    ) -> Result<Running, GitError> {
+        let (stdin_read, stdin_write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        let (stdout_read, stdout_write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        let (stderr_read, stderr_write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        let worker = self.worker(tool, service, more_config, env, stdin_read, stdout_write, stderr_write).await?;
+        Ok(Running {
+            stdin: pipe::Sender::from_owned_fd(stdin_write)?,
+            stdout: pipe::Receiver::from_owned_fd(stdout_read)?,
+            stderr: pipe::Receiver::from_owned_fd(stderr_read)?,
+            worker,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "three descriptors of one process stay apart by name")]
+    async fn worker(
+        &self,
+        tool: ToolId,
+        service: GitService,
+        more_config: Vec<(String, String)>,
+        env: Vec<(String, String)>,
+        stdin: OwnedFd,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    ) -> Result<RunningWorker, GitError> {
+        // Later settings win over earlier ones of the same name.
+        let mut config = settings::common(&self.paths.repository(tool));
+        config.retain(|(name, _)| more_config.iter().all(|(other, _)| other != name));
+        config.extend(more_config);
+        let worker = Worker::Git { tool, service, config, env };
+        Ok(self.helper.worker(worker, stdin, stdout, stderr).await?)
+    }
+
+    /// Makes the tool's repository; one that is there already stays as it is.
+    pub async fn init(&self, tool: ToolId) -> Result<(), GitError> {
+        self.output(tool, "init", GitService::Init, b"").await.map(drop)
+    }
+
+    /// Moves a ref from `old` to `new`, both object ids; zeros mean "is not" and "delete". Fails when it stands
+    /// elsewhere (compare and swap, git-update-ref(1)).
+    pub async fn update_ref(&self, tool: ToolId, name: &str, new: &str, old: &str) -> Result<(), GitError> {
+        let service = GitService::UpdateRef { name: name.into(), new: new.into(), old: old.into() };
+        self.output(tool, "update-ref", service, b"").await.map(drop)
+    }
+
+    /// True when `new` contains `old`.
+    pub async fn is_ancestor(&self, tool: ToolId, old: &str, new: &str) -> Result<bool, GitError> {
+        let service = GitService::IsAncestor { old: old.into(), new: new.into() };
+        match self.output(tool, "merge-base", service, b"").await {
+            Ok(_) => Ok(true),
+            Err(GitError::Status { status: 1, .. }) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Bytes that the repository takes on disk, loose objects included.
+    pub async fn size_bytes(&self, tool: ToolId) -> Result<u64, GitError> {
+        let text = self.output(tool, "count-objects", GitService::CountObjects, b"").await?;
+        let kibibytes = String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(|line| line.strip_prefix("size: ").or_else(|| line.strip_prefix("size-pack: ")))
+            .filter_map(|number| number.trim().parse::<u64>().ok())
+            .sum::<u64>();
+        Ok(kibibytes * 1024)
+    }
+
+    /// The contents of these files of a commit; those that are absent, no plain files or longer than
+    /// `max_bytes` are left out.
+    pub async fn files(
+        &self,
+        tool: ToolId,
+        commit: &str,
+        names: &[&str],
+        max_bytes: u64,
+    ) -> Result<BTreeMap<String, Vec<u8>>, GitError> {
+        let wanted: String = names.iter().map(|name| format!("{commit}:{name}\n")).collect();
+        let answer = self.output(tool, "cat-file", GitService::CatFile, wanted.as_bytes()).await?;
+        parse_batch(&answer, names, max_bytes)
+    }
+
+    /// The first line of a commit's message, for people.
+    pub async fn subject(&self, tool: ToolId, commit: &str) -> Result<String, GitError> {
+        let answer = self.output(tool, "cat-file", GitService::CatFile, format!("{commit}\n").as_bytes()).await?;
+        let text = String::from_utf8_lossy(&answer);
+        Ok(text.split_once("\n\n").and_then(|(_, body)| body.lines().next()).unwrap_or_default().to_owned())
+    }
+
+    /// Names, sizes and modes of every entry of a commit: `git ls-tree -r -l -z` as it is.
+    pub async fn tree(&self, tool: ToolId, commit: &str) -> Result<Vec<u8>, GitError> {
+        self.output(tool, "ls-tree", GitService::ListTree { commit: commit.into() }, b"").await
+    }
+
+    /// Starts `git archive` into the given pipe: a tar of the commit below `workspace/`.
+    pub async fn archive(&self, tool: ToolId, commit: &str, tar: OwnedFd) -> Result<RunningWorker, GitError> {
+        let null = || {
+            let file = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+            Ok::<_, io::Error>(OwnedFd::from(file))
+        };
+        let service = GitService::Archive { commit: commit.into() };
+        self.worker(tool, service, Vec::new(), Vec::new(), null()?, tar, null()?).await
+    }
+
+    /// Runs git to its end and gives what it wrote.
+    async fn output(
+        &self,
+        tool: ToolId,
+        what: &'static str,
+        service: GitService,
+        input: &[u8],
+    ) -> Result<Vec<u8>, GitError> {
+        let Running { mut stdin, stdout, stderr, worker } =
+            self.start(tool, service, Vec::new(), Vec::new()).await?;
+        let feed = async move {
+            // git may end before it has read everything; its status tells.
+            let _ = stdin.write_all(input).await;
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut stdout = stdout.take(MAX_OUTPUT_BYTES + 1);
+        let mut stderr = stderr.take(16 * 1024);
+        let ((), read, _) = tokio::join!(feed, stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        if read? as u64 > MAX_OUTPUT_BYTES {
+            return Err(GitError::TooMuch { what });
+        }
+        match worker.wait().await? {
+            0 => Ok(out),
+            status => {
+                let stderr = String::from_utf8_lossy(&err).trim().to_owned();
+                Err(GitError::Status { what, status, stderr })
+            }
+        }
+    }
+}
+
+/// Reads the answers of `git cat-file --batch`, in the order of the names (git-cat-file(1), "BATCH OUTPUT").
+fn parse_batch(mut answer: &[u8], names: &[&str], max_bytes: u64) -> Result<BTreeMap<String, Vec<u8>>, GitError> {
+    let mut files = BTreeMap::new();
+    for name in names {
+        let strange = |text: &[u8]| GitError::Answer(String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned());
+        let end = answer.iter().position(|b| *b == b'\n').ok_or_else(|| strange(answer))?;
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
+        answer = &answer[end + 1..];
+        if head.ends_with(" missing") || head.ends_with(" ambiguous") {
+            continue;
+        }
+        let mut words = head.split(' ').skip(1);
+        let (kind, size) = (words.next(), words.next().and_then(|size| size.parse::<usize>().ok()));
+        let (Some(kind), Some(size)) = (kind, size) else { return Err(GitError::Answer(head)) };
+        let body = answer.get(..size).ok_or_else(|| strange(answer))?;
+        if kind == "blob" && size as u64 <= max_bytes {
+            files.insert((*name).to_owned(), body.to_vec());
+        }
+        answer = answer.get(size + 1..).unwrap_or_default();
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_the_small_plain_files_alone() {
+        let answer = b"aa blob 3\nweb\nx:Procfile missing\nbb tree 2\n\0\n\ncc blob 9\n123456789\n";
+        let files = parse_batch(answer, &["a", "Procfile", "dir", "big"], 8).unwrap();
+        assert_eq!(files.into_iter().collect::<Vec<_>>(), [("a".to_owned(), b"web".to_vec())]);
+        assert!(parse_batch(b"aa blob 9\n12", &["a"], 8).is_err());
+    }
+}
