@@ -1,0 +1,34 @@
+# The menu. `make` alone prints it.
+SHELL := /bin/bash
+DATA ?= /var/lib/windlass-dev
+PORT ?= 8080
+
+.PHONY: help run test setup build check clean bench audit
+
+help: ## print this menu
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+run: ## install what is missing, build, start the platform on loopback, push the demo tool
+	@tools/run.sh "$(DATA)" "$(PORT)"
+
+test: ## install what is missing, run every test of the default lane
+	@tools/test.sh
+
+setup: ## install what is missing from Debian
+	@tools/setup.sh
+
+build: ## compile the whole workspace
+	@cargo build --workspace
+
+check: ## formatting and lints
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+
+clean: ## end the platform of make run and remove its data, mounts, rules and ranges
+	@tools/clean.sh "$(DATA)"
+
+bench: build ## measure push-to-answer and its parts (needs a running `make run`)
+	@bench/push.sh "$(PORT)"
+
+audit: ## licences and advisories (needs cargo-deny)
+	@cargo deny check
