@@ -61,3 +61,11 @@ id!(
     /// One run of the line. People see its number per tool.
     RunId
 );
+id!(
+    /// One node of a run.
+    StepId
+);
+id!(
+    /// One copy of a process of a release, wanted or running.
+    ReplicaId
+);

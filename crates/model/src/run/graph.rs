@@ -1,0 +1,21 @@
+//! Which steps a push gets, and which wait for which.
+
+use super::StepKind;
+
+/// A step and what must be done before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub kind: StepKind,
+    pub after: Vec<StepKind>,
+}
+
+/// The graph of a run: the production branch goes all the way, other branches end with a build.
+pub fn graph(production: bool) -> Vec<Node> {
+    let node = |kind, after: &[StepKind]| Node { kind, after: after.to_vec() };
+    let mut nodes = vec![node(StepKind::Plan, &[]), node(StepKind::Build, &[StepKind::Plan])];
+    if production {
+        nodes.push(node(StepKind::Release, &[StepKind::Build]));
+        nodes.push(node(StepKind::Deploy, &[StepKind::Release]));
+    }
+    nodes
+}

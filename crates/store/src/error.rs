@@ -1,0 +1,71 @@
+//! Why a verb did nothing: every failed verb leaves all rows as they were.
+
+use model::{DiffId, ToolName, run::RunState};
+use thiserror::Error;
+
+/// Where an error came from below this crate.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// One enum for every verb: what a caller does next depends on the kind of failure, not on the verb.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The noun that was asked for is not there (any more).
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// The rows say otherwise.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The claim is somebody else's by now, or nobody's: stop working on that step and write nothing.
+    #[error("the claim on this step was lost")]
+    Lost,
+    #[error("the state store is locked by another program; end it (an open database shell?) and try again")]
+    Locked,
+    #[error("the disk that holds the state store is full; free some space and try again")]
+    Full,
+    #[error(
+        "the state store is read-only here; check the owner and mode of its files and how the disk is mounted"
+    )]
+    ReadOnly,
+    /// What is on disk cannot be what was written.
+    #[error("the state store is damaged ({what}); stop the platform and restore the last backup")]
+    Damaged {
+        what: String,
+        #[source]
+        source: Option<Source>,
+    },
+    #[error(
+        "the state store was written by a newer version (schema {found}, this one knows {known}); start that version"
+    )]
+    Newer { found: i64, known: i64 },
+    #[error("the state store cannot be used")]
+    Unavailable(#[source] Source),
+}
+
+/// What stands in the way; each sentence can be shown to a person.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Conflict {
+    #[error("the name `{0}` is taken")]
+    ToolNameTaken(ToolName),
+    #[error("the user name `{0}` is taken")]
+    UserNameTaken(String),
+    #[error("this platform has handed out all its {0} id ranges for tools; they are never used again")]
+    RangesSpent(u32),
+    #[error("that user is already a member; remove them first to give another role")]
+    AlreadyMember,
+    #[error("the last owner of a tool cannot leave or lose that role; make somebody else an owner first")]
+    LastOwner,
+    #[error("this token exists already")]
+    TokenExists,
+    #[error("this run has already ended ({0})")]
+    RunEnded(RunState),
+    #[error("the same push id was recorded with other content")]
+    PushDiffers,
+    #[error("the environment runs {}, not {} as expected", version(*found), version(*expected))]
+    CurrentReleaseMoved { expected: Option<u64>, found: Option<u64> },
+    #[error("a layer of this is being removed or was never stored: {0}")]
+    LayerMissing(DiffId),
+}
+
+fn version(number: Option<u64>) -> String {
+    number.map_or_else(|| "nothing".to_owned(), |n| format!("v{n}"))
+}

@@ -1,0 +1,50 @@
+//! Which layers lie in the layer store, and who needs them.
+
+use crate::StoreError;
+use async_trait::async_trait;
+use model::{DiffId, Digest, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    pub diff_id: DiffId,
+    /// The gzip blob with the same content.
+    pub blob: Digest,
+    /// Of that blob.
+    pub blob_bytes: u64,
+    /// Of the unpacked tree, on disk.
+    pub tree_bytes: u64,
+}
+
+#[async_trait]
+pub trait Layers: Send + Sync {
+    /// After it was published. Adding the same again changes nothing; one that was being removed is back.
+    async fn add_layer(&self, layer: &Layer) -> Result<(), StoreError>;
+
+    async fn layer(&self, diff_id: &DiffId) -> Result<Layer, StoreError>;
+
+    /// Before a sandbox is made of them: none of these is removed before `until` (`None`: before they are released).
+    /// `holder` says who: `sandbox:<id>`, `base:<name>`. Holding again moves `until`.
+    ///
+    /// # Errors
+    /// `LayerMissing`: nothing is held then.
+    async fn hold_layers(
+        &self,
+        holder: &str,
+        layers: &[DiffId],
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
+
+    /// Lets go of all that this holder holds.
+    async fn release_layers(&self, holder: &str) -> Result<(), StoreError>;
+
+    /// Every holder that holds something at `now`.
+    async fn layer_holders(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Marks layers that nobody needs (no image, no hold that has not run out) as being removed and gives them. From
+    /// then on they cannot be held. The caller removes their trees and then [`Layers::forget_layer`]s them. Also gives
+    /// those that were marked before and are not forgotten yet.
+    async fn retire_layers(&self, now: Timestamp, limit: u32) -> Result<Vec<Layer>, StoreError>;
+
+    /// A retired layer's tree is gone; does nothing when it was added again meanwhile.
+    async fn forget_layer(&self, diff_id: &DiffId) -> Result<(), StoreError>;
+}

@@ -1,0 +1,119 @@
+//! The rows that say what is to be done: recorded by doors, claimed and finished by the engine.
+
+use crate::StoreError;
+use async_trait::async_trait;
+use model::{
+    Actor, PushId, RunId, StepId, Timestamp, ToolId, UserId,
+    run::{CancelReason, Change, Outcome, StepKind},
+};
+use std::time::Duration;
+
+/// A push as the git door received it.
+#[derive(Clone, Debug)]
+pub struct NewPush {
+    /// Made by the door once per push and ref: recording it twice is recording it once.
+    pub id: PushId,
+    pub tool: ToolId,
+    /// In full: `refs/heads/main`.
+    pub ref_name: String,
+    /// `None` for a new ref.
+    pub old: Option<String>,
+    /// 40 hex digits.
+    pub commit: String,
+    pub by: UserId,
+    /// Whether `ref_name` is the tool's production branch.
+    pub production: bool,
+}
+
+/// The run that stands for a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub run: RunId,
+    pub number: u64,
+    /// Numbers of the runs on the same ref that were asked to end in favour of this one.
+    pub superseded: Vec<u64>,
+}
+
+/// Who asks for work, and how much may be under way at once.
+#[derive(Clone, Debug)]
+pub struct Claiming<'a> {
+    /// For people reading the rows: `serve 4711`.
+    pub worker: &'a str,
+    pub now: Timestamp,
+    /// How long the claim holds without a beat.
+    pub lease: Duration,
+    /// Most steps of one tool that run at once.
+    pub per_tool: u32,
+    /// Most steps that run at once.
+    pub per_machine: u32,
+}
+
+/// The right to work on a step: a fencing token. A lost claim can write nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub step: StepId,
+    /// Counted up by each claim of this step.
+    pub fence: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedStep {
+    pub claim: Claim,
+    pub kind: StepKind,
+    pub run: RunId,
+    pub tool: ToolId,
+    /// Until when the claim holds without a beat.
+    pub until: Timestamp,
+}
+
+/// What the holder of a claim shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// Go on; the claim holds for another lease.
+    Go,
+    /// Stop in good order and finish with [`Outcome::Cancelled`]; the claim holds for another lease.
+    Cancel(CancelReason),
+    /// Stop at once and write nothing.
+    Lost,
+}
+
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Inserts push, run and steps; older runs on the same ref that have not ended are asked to end.
+    ///
+    /// # Errors
+    /// `NotFound("tool")`, `NotFound("user")`, `PushDiffers`.
+    async fn record_push(&self, push: &NewPush) -> Result<Recorded, StoreError>;
+
+    /// A new run of the commit of an earlier one, by the same rules as a push.
+    async fn rerun(&self, run: RunId, by: UserId) -> Result<Recorded, StoreError>;
+
+    /// Claims a ready step: of the tool with the fewest running steps, then the oldest. Steps that change what a tool
+    /// runs ([`StepKind::is_exclusive`]) go one at a time per tool, older runs first. `None`: nothing to do now.
+    async fn claim_step(&self, claiming: &Claiming<'_>) -> Result<Option<ClaimedStep>, StoreError>;
+
+    /// A sign of life.
+    async fn beat(&self, claim: &Claim, now: Timestamp, lease: Duration) -> Result<Beat, StoreError>;
+
+    /// Reports how a step ended and gives what follows; outputs, next steps and the run's state go in together.
+    ///
+    /// # Errors
+    /// `Lost`.
+    async fn finish_step(&self, claim: &Claim, outcome: &Outcome) -> Result<Vec<Change>, StoreError>;
+
+    /// The platform stops in good order: the step may be claimed again at once and counts no fault.
+    ///
+    /// # Errors
+    /// `Lost`.
+    async fn hand_back(&self, claim: &Claim) -> Result<(), StoreError>;
+
+    /// Takes claims away that ran out before `now`, and gives their steps. An engine that has just become the only
+    /// one passes a `now` after every lease.
+    async fn expire_claims(&self, now: Timestamp) -> Result<Vec<StepId>, StoreError>;
+
+    /// Asks a run to end. Steps that are not running are cancelled at once, running ones hear it at their next beat.
+    ///
+    /// # Errors
+    /// `RunEnded`, `NotFound("run")`. Asking twice is asking once.
+    async fn cancel_run(&self, run: RunId, by: &Actor) -> Result<Vec<Change>, StoreError>;
+}

@@ -1,0 +1,74 @@
+//! Reading runs and steps. Writing them is the queue's alone.
+
+use crate::StoreError;
+use async_trait::async_trait;
+use model::{
+    PushId, RunId, StepId, Timestamp, ToolId, UserId,
+    run::{CancelReason, RunState, StepKind, StepState},
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub id: RunId,
+    /// Counted up per tool from 1.
+    pub number: u64,
+    pub tool: ToolId,
+    pub push: PushId,
+    /// In full: `refs/heads/main`.
+    pub ref_name: String,
+    /// The commit that the ref named when the push came; `None` for a new ref.
+    pub old: Option<String>,
+    /// The commit that was pushed, 40 hex digits.
+    pub commit: String,
+    /// Who pushed it, or asked for it again.
+    pub by: UserId,
+    /// Whether it ends with a deploy.
+    pub production: bool,
+    pub state: RunState,
+    /// Set once somebody asked that it end.
+    pub cancel: Option<CancelReason>,
+    pub created_at: Timestamp,
+    /// When the first step was claimed.
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    pub id: StepId,
+    pub run: RunId,
+    pub kind: StepKind,
+    pub state: StepState,
+    /// Attempts that ended by the platform's fault or in silence.
+    pub faults: u32,
+    /// Of the last attempt.
+    pub started_at: Option<Timestamp>,
+    /// Last sign of life of whoever holds the claim.
+    pub heard_at: Option<Timestamp>,
+    pub ended_at: Option<Timestamp>,
+    /// Of a step that is done.
+    pub outputs: Option<Value>,
+}
+
+#[async_trait]
+pub trait Runs: Send + Sync {
+    async fn run(&self, run: RunId) -> Result<Run, StoreError>;
+
+    async fn run_by_number(&self, tool: ToolId, number: u64) -> Result<Run, StoreError>;
+
+    /// Newest first, at most `limit`, only numbers below `before` when given.
+    async fn runs_of(&self, tool: ToolId, limit: u32, before: Option<u64>) -> Result<Vec<Run>, StoreError>;
+
+    /// All runs that have not ended, oldest first.
+    async fn open_runs(&self) -> Result<Vec<Run>, StoreError>;
+
+    /// In the order of the line.
+    async fn steps_of(&self, run: RunId) -> Result<Vec<Step>, StoreError>;
+
+    async fn step(&self, step: StepId) -> Result<Step, StoreError>;
+
+    /// What the done steps of this run gave.
+    async fn outputs(&self, run: RunId) -> Result<BTreeMap<StepKind, Value>, StoreError>;
+}
