@@ -34,6 +34,8 @@ pub struct Config {
     /// The sandbox's own directory, made by the helper: `bundle/` is in it; the shim adds `shim.lock`, `shim.sock`,
     /// `exit.json` and `container.pid`.
     pub directory: PathBuf,
+    /// Made in a mount namespace of the shim's own before the runtime is called.
+    pub mounts: crate::mounts::Plan,
     /// `linux.cgroupsPath` of config.json: `/wl0/<id>`.
     pub cgroup: String,
     /// Of these the shim enforces `wall_seconds` and `log_bytes`; the others it names in texts.
