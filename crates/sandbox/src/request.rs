@@ -3,7 +3,11 @@
 use egress::Policy;
 use model::{DiffId, Instance, Limits, ToolId, instance::RangeIndex};
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddr},
+    str::FromStr,
+};
 use thiserror::Error;
 
 /// Largest request or answer on the helper's socket, in bytes.
@@ -139,6 +143,9 @@ pub enum Request {
     List,
     /// Answer: [`Answer::Usage`].
     Usage { id: SandboxId },
+    /// Answer: [`Answer::Listeners`]: what the sandbox's processes listen on, read from its network namespace
+    /// (`/proc/<pid>/net/tcp` and `tcp6`); for telling a person why nothing answers.
+    Listeners { id: SandboxId },
     /// Starts a worker of ours under an id of its own. Descriptors 0, 1, 2: its stdin, stdout, stderr.
     /// Answer: [`Answer::WorkerEnded`] when it ends; closing the connection kills it.
     Worker(Worker),
@@ -273,6 +280,7 @@ pub enum Answer {
     Ended(Ended),
     Sandboxes { rows: Vec<SandboxRow> },
     Usage(Usage),
+    Listeners { addresses: Vec<SocketAddr> },
     /// Exit status as in [`Ended::status`].
     WorkerEnded { status: i32 },
     Facts(Facts),
