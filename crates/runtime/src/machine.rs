@@ -1,0 +1,179 @@
+//! This machine as a runtime: everything goes through the root helper's typed verbs.
+
+use crate::{Runtime, RuntimeError, ScratchLimits};
+use async_trait::async_trait;
+use lifecycle::export;
+use rustix::pipe::{PipeFlags, pipe_with};
+use sandbox::{
+    client::{Helper, HelperError},
+    request::{Ended, SandboxId, SandboxRow, SandboxSpec, Usage, Worker},
+};
+use std::{
+    fs::File,
+    io,
+    net::Ipv4Addr,
+    os::fd::OwnedFd,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe,
+};
+
+/// Longest answer of a worker in bytes.
+const MAX_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+/// How long a restarting helper is waited for before a verb gives up.
+const HELPER_PATIENCE: Duration = Duration::from_secs(20);
+
+/// The machine behind one helper socket.
+#[derive(Clone)]
+pub struct Machine {
+    helper: Helper,
+}
+
+impl Machine {
+    pub fn new(helper: Helper) -> Self {
+        Self { helper }
+    }
+
+    /// Runs a worker that reads `stdin` and writes one JSON line.
+    async fn answer<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &'static str,
+        worker: Worker,
+        stdin: OwnedFd,
+    ) -> Result<T, RuntimeError> {
+        let io = |source| RuntimeError::Io { what, source };
+        let (stdout_read, stdout_write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()))?;
+        let (stderr_read, stderr_write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()))?;
+        let running = self.helper.worker(worker, stdin, stdout_write, stderr_write).await.map_err(away)?;
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let mut stdout = pipe::Receiver::from_owned_fd(stdout_read).map_err(io)?.take(MAX_ANSWER_BYTES);
+        let mut stderr = pipe::Receiver::from_owned_fd(stderr_read).map_err(io)?.take(16 * 1024);
+        let (read, _) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        read.map_err(io)?;
+        let status = running.wait().await.map_err(away)?;
+        let said = String::from_utf8_lossy(&err).trim().to_owned();
+        if status != 0 {
+            let text = if said.is_empty() { format!("it ended with status {status}") } else { said };
+            return Err(RuntimeError::Worker { what, text });
+        }
+        if !said.is_empty() {
+            tracing::info!(what, said, "a worker said");
+        }
+        serde_json::from_slice(&out)
+            .map_err(|error| RuntimeError::Worker { what, text: format!("its answer cannot be read: {error}") })
+    }
+}
+
+#[async_trait]
+impl Runtime for Machine {
+    async fn run(&self, spec: &SandboxSpec, log: OwnedFd) -> Result<Option<Ipv4Addr>, RuntimeError> {
+        let created = patiently(|| async {
+            let log = log.try_clone().map_err(|source| RuntimeError::Io { what: "the log", source })?;
+            self.helper.create(spec, log).await.map_err(away)
+        })
+        .await?;
+        patiently(|| async { self.helper.start(&spec.id).await.map_err(away) }).await?;
+        Ok(created.address)
+    }
+
+    async fn ended(&self, id: &SandboxId) -> Result<Ended, RuntimeError> {
+        loop {
+            match self.helper.wait(id).await.map_err(away) {
+                // The helper is restarted by its starter; the sandbox lives on in its shim.
+                Err(RuntimeError::Away(_)) => tokio::time::sleep(Duration::from_millis(200)).await,
+                other => return other,
+            }
+        }
+    }
+
+    async fn end(&self, id: &SandboxId, grace: Duration) -> Result<Ended, RuntimeError> {
+        patiently(|| async { self.helper.kill(id, grace).await.map_err(away) }).await
+    }
+
+    async fn remove(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        patiently(|| async { self.helper.remove(id).await.map_err(away) }).await
+    }
+
+    async fn list(&self) -> Result<Vec<SandboxRow>, RuntimeError> {
+        patiently(|| async { self.helper.list().await.map_err(away) }).await
+    }
+
+    async fn usage(&self, id: &SandboxId) -> Result<Usage, RuntimeError> {
+        self.helper.usage(id).await.map_err(away)
+    }
+
+    async fn fill_scratch(
+        &self,
+        id: &SandboxId,
+        owner: u32,
+        limits: ScratchLimits,
+        tar: OwnedFd,
+    ) -> Result<(), RuntimeError> {
+        let worker = Worker::UnpackScratch {
+            id: id.clone(),
+            owner,
+            max_bytes: limits.max_bytes,
+            max_entries: limits.max_entries,
+        };
+        self.answer::<layers::Unpacked>("unpacking the source", worker, tar).await.map(drop)
+    }
+
+    async fn remove_scratch(&self, id: &SandboxId) -> Result<(), RuntimeError> {
+        patiently(|| async { self.helper.remove_scratch(id).await.map_err(away) }).await
+    }
+
+    async fn publish_layer(&self, tar: OwnedFd) -> Result<layers::Published, RuntimeError> {
+        self.answer("publishing a layer", Worker::UnpackLayer, tar).await
+    }
+
+    async fn export(&self, id: &SandboxId, request: &export::Request) -> Result<export::Report, RuntimeError> {
+        let what = "exporting the image";
+        let io = |source| RuntimeError::Io { what, source };
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()))?;
+        let json = serde_json::to_vec(request).map_err(|e| io(e.into()))?;
+        let mut write = pipe::Sender::from_owned_fd(write).map_err(io)?;
+        tokio::spawn(async move {
+            // A worker that ends early has said why.
+            let _ = write.write_all(&json).await;
+        });
+        self.answer(what, Worker::Export { sandbox: id.clone() }, read).await
+    }
+}
+
+/// Asks again while the helper is being restarted.
+async fn patiently<T, F>(verb: impl Fn() -> F) -> Result<T, RuntimeError>
+where
+    F: Future<Output = Result<T, RuntimeError>>,
+{
+    let until = tokio::time::Instant::now() + HELPER_PATIENCE;
+    loop {
+        match verb().await {
+            Err(RuntimeError::Away(_)) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn away(error: HelperError) -> RuntimeError {
+    match error {
+        HelperError::Refused { id, text } => RuntimeError::Refused { id, text },
+        other => RuntimeError::Away(other.to_string()),
+    }
+}
+
+/// A pipe's reading end that gives these bytes.
+///
+/// # Errors
+/// When the kernel gives no memory file.
+pub fn bytes_as_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+    use std::io::{Seek, Write};
+    let memory = rustix::fs::memfd_create("windlass", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(memory);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file.into())
+}

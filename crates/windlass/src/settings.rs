@@ -1,0 +1,180 @@
+//! `windlass.toml`: what the operator sets. Every key has a default that suits one machine; an unknown key is an error.
+
+use anyhow::{Context, Result};
+use model::Paths;
+use serde::Deserialize;
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    pub server: Server,
+    pub paths: Places,
+    pub sandbox: Sandbox,
+    pub egress: Egress,
+    pub runs: Runs,
+    pub git: Git,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Server {
+    /// Where the router listens for the platform and its tools.
+    pub listen: SocketAddr,
+    /// The platform answers on this name, a tool on `<tool>.<domain>`.
+    pub domain: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Places {
+    pub data: PathBuf,
+    pub run: PathBuf,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Sandbox {
+    /// An OCI runtime with runc's command line; `windlass doctor` judges its version.
+    pub runtime: PathBuf,
+    /// Memory of a tool's process in MiB.
+    pub service_memory_mebibytes: u64,
+    /// Memory of a build in MiB.
+    pub build_memory_mebibytes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Egress {
+    /// Named groups of hosts that every build may reach, see docs/egress.md.
+    pub groups: Vec<String>,
+    /// Further exact host names.
+    pub hosts: Vec<String>,
+    /// Special-purpose networks in which registries answer here: site mirrors, inspecting hops. `address/prefix`.
+    pub allow_networks: Vec<String>,
+    /// Asked instead of the machine's own resolver.
+    pub resolver: Option<IpAddr>,
+    /// The CA bundle that builds see; needed where a hop inspects TLS. Never part of an image.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Runs {
+    /// Steps that run at the same time on this machine.
+    pub parallel: u32,
+    /// Steps of one tool at the same time.
+    pub per_tool: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Git {
+    /// Largest upload of one push, and of a whole repository, in MiB.
+    pub max_pack_mebibytes: u64,
+    pub max_repository_mebibytes: u64,
+    /// Largest source tree of one commit, checked out, in MiB.
+    pub max_source_mebibytes: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// A filter such as `info` or `windlass_flow=debug`.
+    pub level: String,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), domain: "localhost".to_owned() }
+    }
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { data: "/var/lib/windlass".into(), run: "/run/windlass".into() }
+    }
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { runtime: "/usr/sbin/runc".into(), service_memory_mebibytes: 512, build_memory_mebibytes: 2048 }
+    }
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            groups: vec!["python".to_owned()],
+            hosts: Vec::new(),
+            allow_networks: Vec::new(),
+            resolver: None,
+            ca_bundle: None,
+        }
+    }
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self { parallel: 4, per_tool: 2 }
+    }
+}
+
+impl Default for Git {
+    fn default() -> Self {
+        Self { max_pack_mebibytes: 128, max_repository_mebibytes: 512, max_source_mebibytes: 512 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+impl Settings {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// When it is absent or says something that it cannot say; the message names the line.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        toml::from_str(&text).with_context(|| format!("{} is not a windlass.toml", file.display()))
+    }
+
+    pub(crate) fn paths(&self) -> Paths {
+        Paths::new(&self.paths.data, &self.paths.run)
+    }
+
+    /// `http://localhost:8080`, as people type it.
+    pub(crate) fn public_url(&self) -> String {
+        self.url_of(&self.server.domain)
+    }
+
+    /// The URL of a host name on this platform's port.
+    pub(crate) fn url_of(&self, host: &str) -> String {
+        match self.server.listen.port() {
+            80 => format!("http://{host}"),
+            port => format!("http://{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_a_platform_and_a_misspelt_key_is_named() {
+        let settings: Settings = toml::from_str("").unwrap();
+        assert_eq!(settings.public_url(), "http://localhost:8080");
+        let error = toml::from_str::<Settings>("[server]\nlisen = 1").unwrap_err().to_string();
+        assert!(error.contains("lisen") && error.contains("line 2"), "{error}");
+    }
+}
