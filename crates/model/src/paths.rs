@@ -1,6 +1,6 @@
 //! Where everything lies. Directories carry ids, never names (a deleted name comes back with other ids).
 
-use crate::{DiffId, Digest, ToolId};
+use crate::{DiffId, Digest, LogStream, ToolId};
 use std::path::PathBuf;
 
 /// The data directory (survives a reboot) and the run directory (does not).
@@ -50,6 +50,14 @@ impl Paths {
     pub fn logs(&self, tool: ToolId) -> PathBuf {
         self.data.join("logs").join(tool.to_string())
     }
+    /// One log stream's file of rows.
+    pub fn log(&self, tool: ToolId, stream: &LogStream) -> PathBuf {
+        self.logs(tool).join(stream.file())
+    }
+    /// The token of the operator made at the first start: `windlass login`, run as root, reads it.
+    pub fn operator_token(&self) -> PathBuf {
+        self.keys().join("operator-token")
+    }
     /// Per sandbox: `upper/`, `work/` or `upper.img`. The helper's alone.
     pub fn sandboxes(&self) -> PathBuf {
         self.data.join("sandboxes")
@@ -77,4 +85,3 @@ impl Paths {
         self.run.join("sandboxes")
     }
 }
-
