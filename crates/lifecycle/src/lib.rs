@@ -1,1 +1,8 @@
-//! The CNB lifecycle: detect and build inside the sandbox, analyze, restore and export outside it, launcher.
+//! The Cloud Native Buildpacks lifecycle: what turns a source tree and buildpacks into an image.
+//!
+//! Inside the build's sandbox, without any credential: [`detect`] and [`build`] (program `lifecycle`), and in the
+//! finished image the [`launch`]er. Outside, in a worker that reads what the sandbox left as hostile bytes:
+//! [`export`], and [`restore`], which hands the next build its layers as mounts.
+
+pub mod export;
+pub mod restore;
