@@ -96,6 +96,8 @@ macro_rules! actions {
 actions! {
     /// Who am I, and with which token?
     WhoAmI = "identity.read",
+    /// Make users and list them.
+    ManageUsers = "user.manage",
     /// Make, list and revoke one's own tokens.
     ManageTokens = "token.manage",
     /// List the tools that one is a member of; an operator: all.
@@ -145,7 +147,7 @@ pub fn may(actor: &Actor, action: Action, scope: &Scope) -> Decision {
         Actor::User { scope, operator, .. } => (*scope, *operator),
     };
     match scope {
-        Scope::Platform => may_on_platform(action, token_scope),
+        Scope::Platform => may_on_platform(action, token_scope, operator),
         Scope::Tool { tool, role } => {
             if matches!(token_scope, TokenScope::Tool(only) if only != *tool) {
                 return Decision::NotFound;
@@ -156,8 +158,9 @@ pub fn may(actor: &Actor, action: Action, scope: &Scope) -> Decision {
     }
 }
 
-fn may_on_platform(action: Action, token_scope: TokenScope) -> Decision {
+fn may_on_platform(action: Action, token_scope: TokenScope, operator: bool) -> Decision {
     match action {
+        Action::ManageUsers if operator && token_scope == TokenScope::All => Decision::Allowed,
         Action::WhoAmI | Action::ListTools => Decision::Allowed,
         // A token for one tool makes neither further tools nor further tokens.
         Action::ManageTokens | Action::CreateTool if token_scope == TokenScope::All => Decision::Allowed,
@@ -176,7 +179,11 @@ fn least_role(action: Action) -> Option<Role> {
         | Action::ReadLogs => Role::Reader,
         Action::ControlTool | Action::PushCode | Action::CancelRun => Role::Maintainer,
         Action::DeleteTool | Action::ManageMembers => Role::Owner,
-        Action::WhoAmI | Action::ManageTokens | Action::ListTools | Action::CreateTool => return None,
+        Action::WhoAmI
+        | Action::ManageUsers
+        | Action::ManageTokens
+        | Action::ListTools
+        | Action::CreateTool => return None,
     })
 }
 
@@ -248,7 +255,7 @@ mod tests {
     #[test]
     fn nobody_creates_or_lists_inside_a_tool() {
         let scope = Scope::Tool { tool: ToolId::new(), role: Some(Role::Owner) };
-        for action in [Action::WhoAmI, Action::ManageTokens, Action::ListTools, Action::CreateTool] {
+        for &action in Action::ALL.iter().filter(|action| least_role(**action).is_none()) {
             assert_eq!(may(&user(TokenScope::All, true), action, &scope), Decision::Forbidden);
         }
     }
