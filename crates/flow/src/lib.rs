@@ -1,1 +1,23 @@
-//! The line: plan, build, release, deploy; and the engine that moves runs along it.
+//! The line: plan → build → release → deploy, and the engine that moves runs along it.
+//!
+//! A station ([`plan`], [`build`], [`release`], [`deploy`]) takes a step and gives its outcome; it may run twice and
+//! never calls another station. [`engine`] alone claims steps and reports outcomes; what may follow what is
+//! `model::run`'s table. [`replicas`] keeps what is deployed running, from wanted to seen; [`routes`] tells the
+//! router. [`line`] holds what they all need.
+
+pub mod base;
+pub mod build;
+pub mod deploy;
+pub mod engine;
+pub mod line;
+pub mod plan;
+pub mod release;
+pub mod replicas;
+pub mod routes;
+pub mod settings;
+mod service;
+mod size;
+mod step_log;
+
+pub use line::Line;
+pub use settings::Settings;

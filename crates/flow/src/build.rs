@@ -1,0 +1,234 @@
+//! Second station: source tree to image. One sandbox without a network of its own runs the buildpacks over mounted
+//! layers; a worker outside it exports what changed.
+
+mod outcome;
+mod scratch;
+
+use crate::{
+    Line,
+    line::StationError,
+    plan, size,
+    step_log::StepLog,
+};
+use lifecycle::{
+    export::{Previous, Report, Request},
+    restore,
+};
+use model::{DiffId, LogStream, Timestamp, run::StepKind};
+use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, time::Duration};
+use store::{BuildMemory, Image, ImageLayer, Layer, Run, StoreError, Tool};
+
+/// Name and group of the user that buildpacks run as, inside the image (CNB_USER_ID).
+const USER_ID: u32 = 1000;
+/// Longer than any build may take, so that a lost hold ends by itself.
+const HOLD: Duration = Duration::from_secs(2 * 3600);
+
+/// The names of one run's sandbox and trees.
+struct Names {
+    sandbox: SandboxId,
+    source: SandboxId,
+    auxiliary: SandboxId,
+    holder: String,
+}
+
+impl Names {
+    fn of(run: &Run) -> Result<Self, StationError> {
+        let name = |kind: &str| {
+            format!("{kind}-{}", run.id)
+                .parse::<SandboxId>()
+                .map_err(|error| StationError::Inconsistent(error.to_string()))
+        };
+        Ok(Self {
+            sandbox: name("build")?,
+            source: name("source")?,
+            auxiliary: name("restore")?,
+            holder: format!("sandbox:build-{}", run.id),
+        })
+    }
+}
+
+/// Builds a run's image.
+pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> Result<Value, StationError> {
+    let plan = plan::of(plan)?;
+    let names = Names::of(run)?;
+    let mut log = StepLog::open(line, run.tool, run.number, StepKind::Build)?;
+    let mut previous = previous(line, run).await?;
+    if previous.is_none() {
+        log.say("nothing to reuse: this is the first build, or its layers are gone");
+    }
+    // The last attempt's sandbox, when serve was restarted meanwhile: it goes on, or has ended well.
+    let adopted = line.runtime.list().await?.into_iter().any(|row| row.id == names.sandbox);
+    if adopted {
+        log.say("the platform was restarted; this build went on meanwhile");
+    } else {
+        let mut layers = line.base.build_layers.clone();
+        layers.push(line.base.builder);
+        let mut with_restored = layers.clone();
+        with_restored.extend(previous.iter().flat_map(restore::mounted_layers));
+        let until = Some(Timestamp::now().plus(HOLD));
+        match line.store.hold_layers(&names.holder, &with_restored, until).await {
+            Ok(()) => layers = with_restored,
+            Err(StoreError::Conflict(_)) => {
+                previous = None;
+                line.store.hold_layers(&names.holder, &layers, until).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        scratch::source(line, run, &names.source).await?;
+        scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan).await?;
+        let spec = spec(line, tool, &names, layers);
+        let stream = LogStream::Step { run: run.number, step: StepKind::Build };
+        line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
+    }
+    let ended = line.runtime.ended(&names.sandbox).await?;
+    if let Some(error) = outcome::failure(line, &ended, &plan) {
+        clean(line, run).await;
+        return Err(error);
+    }
+    let report = line.runtime.export(&names.sandbox, &request(line, run, previous)).await?;
+    keep(line, run, &report).await?;
+    clean(line, run).await;
+    let text = summary(&report, Duration::from_micros(ended.wall_microseconds));
+    log.say(&text);
+    Ok(json!({ "line": text, "image": report.digest, "report": report }))
+}
+
+/// The report that this run's build step stored.
+pub(crate) fn report_of(outputs: &Value) -> Result<Report, StationError> {
+    serde_json::from_value(outputs["report"].clone())
+        .map_err(|error| StationError::Inconsistent(format!("a stored build cannot be read: {error}")))
+}
+
+/// Ends and removes everything of a run's build. Called after its end and when it is cancelled; what cannot be
+/// removed now, the reconciler removes later.
+pub(crate) async fn clean(line: &Line, run: &Run) {
+    let Ok(names) = Names::of(run) else { return };
+    let there = line.runtime.list().await.unwrap_or_default().into_iter().any(|row| row.id == names.sandbox);
+    if there {
+        if let Err(error) = line.runtime.end(&names.sandbox, Duration::ZERO).await {
+            tracing::warn!(%error, "a build could not be ended");
+        }
+        if let Err(error) = line.runtime.remove(&names.sandbox).await {
+            tracing::warn!(%error, "a build's sandbox could not be removed");
+        }
+    }
+    for tree in [&names.source, &names.auxiliary] {
+        if let Err(error) = line.runtime.remove_scratch(tree).await {
+            tracing::warn!(%error, "a build's tree could not be removed");
+        }
+    }
+    if let Err(error) = line.store.release_layers(&names.holder).await {
+        tracing::warn!(%error, "a build's layers could not be released");
+    }
+}
+
+async fn previous(line: &Line, run: &Run) -> Result<Option<Previous>, StationError> {
+    let memory = line.store.last_build(run.tool, &run.ref_name).await?;
+    // A memory of an older version of this program is no error: the build is a first one again.
+    Ok(memory.and_then(|memory| serde_json::from_value(memory.metadata).ok()))
+}
+
+fn spec(line: &Line, tool: &Tool, names: &Names, layers: Vec<DiffId>) -> SandboxSpec {
+    let mut refs: Vec<LayerRef> = layers.into_iter().map(LayerRef::Published).collect();
+    refs.push(LayerRef::Scratch(names.source.clone()));
+    refs.push(LayerRef::Scratch(names.auxiliary.clone()));
+    let env = [
+        ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        ("HOME", "/home/cnb"),
+        ("LANG", "C.UTF-8"),
+        ("TZ", "UTC"),
+        ("TMPDIR", "/tmp"),
+        ("CNB_PLATFORM_API", "0.14"),
+        ("CNB_APP_DIR", "/workspace"),
+        ("CNB_LAYERS_DIR", "/layers"),
+        ("CNB_PLATFORM_DIR", "/platform"),
+        ("CNB_BUILDPACKS_DIR", "/cnb/buildpacks"),
+        ("CNB_ORDER_PATH", "/cnb/order.toml"),
+        ("CNB_USER_ID", "1000"),
+        ("CNB_GROUP_ID", "1000"),
+        ("CNB_TARGET_OS", "linux"),
+        ("CNB_TARGET_ARCH", "amd64"),
+        ("CNB_TARGET_DISTRO_NAME", "debian"),
+        ("CNB_TARGET_DISTRO_VERSION", "13"),
+    ];
+    SandboxSpec {
+        id: names.sandbox.clone(),
+        kind: Kind::Build,
+        range: tool.range,
+        layers: refs,
+        argv: vec!["/cnb/lifecycle/lifecycle".to_owned(), "detect-and-build".to_owned()],
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        cwd: "/workspace".to_owned(),
+        user_id: USER_ID,
+        group_id: USER_ID,
+        limits: line.settings.build_limits,
+        network: Network::Egress(line.settings.egress.clone()),
+        ca_bundle: line.settings.ca_bundle,
+    }
+}
+
+fn request(line: &Line, run: &Run, previous: Option<Previous>) -> Request {
+    Request {
+        run_image: line.base.run.clone(),
+        previous,
+        app_dir: "/workspace".to_owned(),
+        user_id: USER_ID,
+        group_id: USER_ID,
+        default_process: None,
+        env: Vec::new(),
+        labels: BTreeMap::new(),
+        project: Some(cnb::project_metadata::ProjectMetadata::git(&run.commit, &run.ref_name)),
+    }
+}
+
+/// Rows for what lies in the layer store now.
+async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationError> {
+    let trees = layers::Store::open(&line.paths).map_err(|error| StationError::Inconsistent(error.to_string()))?;
+    let new = report.layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
+    let cached = report.cache_layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
+    for (diff_id, blob, blob_bytes) in new.chain(cached) {
+        let meta = trees.meta(&diff_id).map_err(|error| StationError::Inconsistent(error.to_string()))?;
+        let tree_bytes = meta.map_or(0, |meta| meta.tree_bytes);
+        line.store.add_layer(&Layer { diff_id, blob, blob_bytes, tree_bytes }).await?;
+    }
+    let base = line.base.run.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
+    let own = report.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
+    let layers = base
+        .chain(own)
+        .map(|(diff_id, blob, size_bytes)| ImageLayer { diff_id, blob, size_bytes })
+        .collect();
+    let image = Image {
+        digest: report.digest,
+        tool: run.tool,
+        run: run.id,
+        config: report.config,
+        layers,
+        created_at: Timestamp::now(),
+    };
+    line.store.put_image(&image).await?;
+    let metadata = serde_json::to_value(&report.next)
+        .map_err(|error| StationError::Inconsistent(format!("a build's memory cannot be written: {error}")))?;
+    let cache: Vec<DiffId> = report.cache_layers.iter().map(|layer| layer.diff_id).collect();
+    let memory = BuildMemory { image: report.digest, metadata };
+    Ok(line.store.remember_build(run.tool, &run.ref_name, &memory, &cache).await?)
+}
+
+/// `3 layers reused · app 41 kB   0.3 s`
+fn summary(report: &Report, took: Duration) -> String {
+    let (reused, new): (Vec<_>, Vec<_>) = report.layers.iter().partition(|layer| layer.reused);
+    let mut parts = Vec::new();
+    match reused.len() {
+        0 => {}
+        1 => parts.push("1 layer reused".to_owned()),
+        count => parts.push(format!("{count} layers reused")),
+    }
+    for layer in new.iter().filter(|layer| layer.blob_bytes >= 10_000 || layer.name == "app").take(4) {
+        parts.push(format!("{} {}", layer.name, size::bytes(layer.blob_bytes)));
+    }
+    if new.is_empty() {
+        parts.push("nothing changed".to_owned());
+    }
+    format!("{}   {}", parts.join(" · "), size::seconds(took))
+}

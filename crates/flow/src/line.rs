@@ -1,0 +1,118 @@
+//! What every station needs: the rows, the runtime, the repositories, the router, and where logs lie.
+
+use crate::{Settings, base::Base, replicas::Deploying, routes::Routes};
+use git::Repositories;
+use model::{
+    LogStream, Paths, Problem, ToolId,
+    run::{Cause, Outcome},
+};
+use runtime::{Runtime, RuntimeError};
+use std::{
+    fs::{self, File, OpenOptions},
+    io,
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
+    path::PathBuf,
+    sync::Arc,
+};
+use store::{Store, StoreError};
+use thiserror::Error;
+use tokio::sync::Notify;
+
+/// One platform's line.
+pub struct Line {
+    pub store: Arc<dyn Store>,
+    pub runtime: Arc<dyn Runtime>,
+    pub repositories: Repositories,
+    pub routes: Routes,
+    pub paths: Paths,
+    pub settings: Settings,
+    /// The images that builds and releases stand on.
+    pub base: Base,
+    /// Somebody wrote a row that the engine or the reconciler should look at now.
+    pub nudge: Arc<Notify>,
+    /// Tools that a deploy step is working on; the reconciler leaves them alone.
+    pub deploying: Deploying,
+}
+
+/// Why a station could not finish: ours, theirs, or nobody's.
+#[derive(Debug, Error)]
+pub enum StationError {
+    /// Told to the pusher as it is.
+    #[error("{problem}")]
+    Told { cause: Cause, problem: Problem },
+    #[error("the store")]
+    Store(#[from] StoreError),
+    #[error("the runtime")]
+    Runtime(#[from] RuntimeError),
+    #[error("git")]
+    Git(#[from] git::repository::GitError),
+    #[error("a file of the platform")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+impl StationError {
+    /// A failure that is the tool's own.
+    pub fn tool(problem: Problem) -> Self {
+        Self::Told { cause: Cause::Tool, problem }
+    }
+
+    /// What the engine writes down. Faults of the platform get a short id that the operator finds in the log; their
+    /// causes stay there.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Told { cause, problem } => Outcome::Failed { cause, problem },
+            fault => {
+                let id = short_id();
+                let chain = chain(&fault);
+                tracing::error!(fault = id, chain, "a step failed by the platform's fault");
+                let detail = format!("This is not your code's fault. The operator finds it in the log as {id}.");
+                let problem = Problem::new("run-platform", 500, "the platform could not do this step", detail)
+                    .hint("It is tried again by itself; if it fails for good, push again or ask the operator.");
+                Outcome::Failed { cause: Cause::Platform, problem }
+            }
+        }
+    }
+}
+
+/// An error with all its sources, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn short_id() -> String {
+    let id = model::PushId::new().to_string();
+    id[id.len() - 8..].to_owned()
+}
+
+impl Line {
+    /// Where a stream's rows lie; its directory is made.
+    ///
+    /// # Errors
+    /// When the directory cannot be made.
+    pub fn log_path(&self, tool: ToolId, stream: &LogStream) -> io::Result<PathBuf> {
+        let path = self.paths.logs(tool).join(stream.file());
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory)?;
+        }
+        Ok(path)
+    }
+
+    /// A stream opened for append, to be handed to a shim.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn log_file(&self, tool: ToolId, stream: &LogStream) -> io::Result<OwnedFd> {
+        let path = self.log_path(tool, stream)?;
+        let file: File = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        Ok(file.into())
+    }
+}
