@@ -1,5 +1,20 @@
-//! A build's only way out: resolver and relay by allow-list, one log line per connection.
+//! A build's only way out: resolver and relay by allow-list, one log row per host that was fetched from.
+//!
+//! [`policy`] says what a build may reach; [`worker`] is the process that serves the listeners which the helper made
+//! inside the build's network namespace. [`hello`] and [`head`] read the first bytes of strangers, [`address`] knows
+//! which addresses are public.
 
+pub mod address;
+mod dns;
+pub mod handover;
+pub mod head;
+pub mod hello;
+mod lookup;
+pub mod name;
 pub mod policy;
+mod relay;
+mod report;
+pub mod worker;
 
-pub use policy::{HostRule, Policy};
+pub use handover::{Handover, HandoverError};
+pub use policy::{HostRule, Policy, PolicyError};
