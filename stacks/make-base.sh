@@ -88,7 +88,7 @@ clean_tree() {
         "$tree"/etc/.pwd.lock "$tree"/etc/passwd- "$tree"/etc/group- "$tree"/etc/shadow- "$tree"/etc/gshadow- \
         "$tree"/var/lib/dpkg/lock* "$tree"/var/lib/dpkg/triggers/Lock "$tree"/etc/machine-id \
         "$tree"/etc/hostname "$tree"/etc/resolv.conf "$tree"/etc/apt/apt.conf.d/99mmdebstrap \
-        "$tree"/etc/apt/sources.list "$tree"/etc/apt/trusted.gpg.d/*
+        "$tree"/etc/apt/sources.list "$tree"/etc/apt/sources.list.d/*.list "$tree"/etc/apt/trusted.gpg.d/*
     for directory in dev run tmp var/tmp; do
         [ ! -d "$tree/$directory" ] || find "$tree/$directory" -mindepth 1 -delete
     done
@@ -140,6 +140,7 @@ mmdebstrap --quiet --mode=root --variant=apt --format=directory \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
+    --dpkgopt='path-exclude=/usr/bin/*lto-dump*' --dpkgopt='path-exclude=/usr/lib/python3*/config-*/libpython*.a' \
     --skip=download/empty,essential/unlink,cleanup/apt \
     --setup-hook="mkdir -p \"\$1/var/cache/apt\" && cp -a '$work/archives' \"\$1/var/cache/apt/archives\"" \
     "$suite" "$work/run" "$work/sources.list"
@@ -163,10 +164,6 @@ installed "$run" "$work/run.all" >"$work/run.debs"
 say "run image: $(wc -l <"$work/run.debs") packages installed; adding user cnb and the directories of buildpacks"
 echo "cnb:x:$user_id:$user_id:Cloud Native Buildpacks:/home/cnb:/bin/bash" >>"$run/etc/passwd"
 echo "cnb:x:$user_id:" >>"$run/etc/group"
-echo "cnb:!:1::::::" >>"$run/etc/shadow"
-echo "cnb:!::" >>"$run/etc/gshadow"
-# The day of the last password change is the day of the installation: it says nothing here.
-sed -i -E 's/^([^:]*:[^:]*):[0-9]*:/\1:1:/' "$run/etc/shadow"
 install -d -m 755 -o "$user_id" -g "$user_id" "$run/home/cnb" "$run/layers" "$run/workspace"
 install -d -m 755 "$run/platform" "$run/platform/env" "$run/cnb"
 
