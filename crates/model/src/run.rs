@@ -11,3 +11,6 @@ mod table;
 pub use graph::{Node, graph};
 pub use state::{CancelReason, Cause, Outcome, RunState, StepKind, StepState};
 pub use table::{Change, Event, Illegal, MAX_ATTEMPTS, RunView, StepView, next, retry_delay};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,24 @@
-//! The store on SQLite.
+//! The store on SQLite: one writer connection, a few readers, every commit on disk before it is acknowledged.
+//!
+//! One file per noun, with the same names as in `store`. [`Sqlite::open`] migrates; all queries are plain SQL, run by
+//! the contract suite.
+
+mod audit;
+mod columns;
+mod environments;
+mod fault;
+mod images;
+mod layers;
+mod members;
+mod open;
+mod queue;
+mod releases;
+mod replicas;
+mod runs;
+mod tokens;
+mod tools;
+mod users;
+mod words;
+mod work;
+
+pub use open::Sqlite;

@@ -1,0 +1,103 @@
+//! Environments on SQLite.
+
+use crate::{
+    columns::{plain, text, time, whole},
+    open::Sqlite,
+    words::Word as _,
+};
+use async_trait::async_trait;
+use model::{EnvironmentName, Timestamp, ToolId};
+use sqlx::{query, sqlite::SqliteRow};
+use store::{Conflict, Deployment, Environment, Environments, ReleaseState, StoreError};
+
+fn environment(row: &SqliteRow) -> Result<Environment, StoreError> {
+    Ok(Environment {
+        tool: text(row, "tool")?,
+        name: text(row, "name")?,
+        current: plain(row, "current")?,
+        since: time(row, "since")?,
+    })
+}
+
+#[async_trait]
+impl Environments for Sqlite {
+    async fn set_current(
+        &self,
+        tool: ToolId,
+        environment: &EnvironmentName,
+        release: u64,
+        expected: Option<u64>,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        work.need_tool(tool).await?;
+        let found = query("SELECT current FROM environments WHERE tool = ? AND name = ?");
+        let found = work.first(found.bind(tool.to_string()).bind(environment.as_str())).await?;
+        let current: Option<u64> = found.map(|row| plain(&row, "current")).transpose()?;
+        if current == Some(release) {
+            return Ok(());
+        }
+        if current != expected {
+            return Err(Conflict::CurrentReleaseMoved { expected, found: current }.into());
+        }
+        let deployed = query("UPDATE releases SET state = ? WHERE tool = ? AND number = ?")
+            .bind(ReleaseState::Deployed.word())
+            .bind(tool.to_string())
+            .bind(whole(release));
+        if work.run(deployed).await? == 0 {
+            return Err(StoreError::NotFound("release"));
+        }
+        let now = Timestamp::now();
+        let set = query(
+            "INSERT INTO environments (tool, name, current, since) VALUES (?, ?, ?, ?)
+             ON CONFLICT (tool, name) DO UPDATE SET current = excluded.current, since = excluded.since",
+        )
+        .bind(tool.to_string())
+        .bind(environment.as_str())
+        .bind(whole(release))
+        .bind(now.0);
+        work.run(set).await?;
+        let history = query("INSERT INTO deployments (tool, environment, release, at) VALUES (?, ?, ?, ?)")
+            .bind(tool.to_string())
+            .bind(environment.as_str())
+            .bind(whole(release))
+            .bind(now.0);
+        work.run(history).await?;
+        work.commit().await
+    }
+
+    async fn environment(
+        &self,
+        tool: ToolId,
+        name: &EnvironmentName,
+    ) -> Result<Option<Environment>, StoreError> {
+        let found = query("SELECT * FROM environments WHERE tool = ? AND name = ?");
+        let found = self.first(found.bind(tool.to_string()).bind(name.as_str())).await?;
+        found.as_ref().map(environment).transpose()
+    }
+
+    async fn environments(&self) -> Result<Vec<Environment>, StoreError> {
+        let found = query(
+            "SELECT environments.* FROM environments JOIN tools ON tools.id = environments.tool
+             WHERE tools.deleted_at IS NULL ORDER BY tools.name, environments.name",
+        );
+        self.all(found).await?.iter().map(environment).collect()
+    }
+
+    async fn deployments(
+        &self,
+        tool: ToolId,
+        environment: &EnvironmentName,
+        limit: u32,
+    ) -> Result<Vec<Deployment>, StoreError> {
+        let found = query(
+            "SELECT release, at FROM deployments WHERE tool = ? AND environment = ? ORDER BY number DESC LIMIT ?",
+        )
+        .bind(tool.to_string())
+        .bind(environment.as_str())
+        .bind(limit);
+        let rows = self.all(found).await?;
+        rows.iter()
+            .map(|row| Ok(Deployment { release: plain(row, "release")?, at: time(row, "at")? }))
+            .collect()
+    }
+}

@@ -1,0 +1,220 @@
+//! The queue on SQLite: claims and what they report. Every change of state comes from `model::run::next`.
+
+mod push;
+pub(crate) mod rows;
+
+use crate::{
+    columns::{plain, text, to_json, word, word_if_any},
+    open::Sqlite,
+    work::{Query, Work},
+};
+use async_trait::async_trait;
+use model::{
+    Action, Actor, RunId, StepId, Timestamp, ToolId, UserId,
+    run::{CancelReason, Change, Event, Illegal, Outcome, StepKind, next},
+};
+use push::{insert_push, insert_run, recorded_before};
+use rows::{apply, view};
+use sqlx::{query, sqlite::SqliteRow};
+use std::time::Duration;
+use store::{Beat, Claim, ClaimedStep, Claiming, Conflict, NewPush, Queue, Recorded, StoreError};
+
+/// A claim that still holds.
+struct Held {
+    run: RunId,
+    kind: StepKind,
+    cancel: Option<CancelReason>,
+}
+
+/// # Errors
+/// `Lost` when the step is not running under this claim.
+async fn held(work: &mut Work, claim: &Claim) -> Result<Held, StoreError> {
+    let found = query(
+        "SELECT steps.run, steps.kind, runs.cancel FROM steps JOIN runs ON runs.id = steps.run
+         WHERE steps.id = ? AND steps.state = 'running' AND steps.fence = ?",
+    )
+    .bind(claim.step.to_string())
+    .bind(claim.fence);
+    let row = work.first(found).await?.ok_or(StoreError::Lost)?;
+    Ok(Held { run: text(&row, "run")?, kind: word(&row, "kind")?, cancel: word_if_any(&row, "cancel")? })
+}
+
+/// What the state table makes of an event of a step that is known to be running.
+async fn follow(
+    work: &mut Work,
+    run: RunId,
+    event: Event,
+    now: Timestamp,
+) -> Result<Vec<Change>, StoreError> {
+    let changes = next(&view(work, run).await?, event).map_err(|illegal| {
+        // Rows that contradict each other: a running step in a run that has ended.
+        StoreError::Damaged { what: format!("run {run}"), source: Some(illegal.into()) }
+    })?;
+    apply(work, run, &changes, now).await?;
+    Ok(changes)
+}
+
+async fn audit_run(work: &mut Work, actor: &str, action: Action, run: RunId) -> Result<(), StoreError> {
+    let row =
+        work.one("run", query("SELECT tool, number FROM runs WHERE id = ?").bind(run.to_string())).await?;
+    let tool: ToolId = text(&row, "tool")?;
+    let target = format!("run {}", plain::<u64>(&row, "number")?);
+    work.audit(actor, action.as_str(), Some(tool), &target).await
+}
+
+#[async_trait]
+impl Queue for Sqlite {
+    async fn record_push(&self, push: &NewPush) -> Result<Recorded, StoreError> {
+        let mut work = self.write().await?;
+        if let Some(recorded) = recorded_before(&mut work, push).await? {
+            return Ok(recorded);
+        }
+        work.need_tool(push.tool).await?;
+        work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(push.by.to_string())).await?;
+        insert_push(&mut work, push).await?;
+        let recorded = insert_run(&mut work, push.id, push.by).await?;
+        audit_run(&mut work, &format!("user {}", push.by), Action::PushCode, recorded.run).await?;
+        work.commit().await?;
+        Ok(recorded)
+    }
+
+    async fn rerun(&self, run: RunId, by: UserId) -> Result<Recorded, StoreError> {
+        let mut work = self.write().await?;
+        let found = query("SELECT tool, push FROM runs WHERE id = ?").bind(run.to_string());
+        let row = work.one("run", found).await?;
+        work.need_tool(text(&row, "tool")?).await?;
+        work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(by.to_string())).await?;
+        let recorded = insert_run(&mut work, text(&row, "push")?, by).await?;
+        audit_run(&mut work, &format!("user {by}"), Action::PushCode, recorded.run).await?;
+        work.commit().await?;
+        Ok(recorded)
+    }
+
+    async fn claim_step(&self, claiming: &Claiming<'_>) -> Result<Option<ClaimedStep>, StoreError> {
+        // Asked on a reader first: an idle engine never waits for the writer nor makes it wait.
+        if candidate(self.first(candidates(claiming)).await?)?.is_none() {
+            return Ok(None);
+        }
+        let mut work = self.write().await?;
+        let Some(step) = candidate(work.first(candidates(claiming)).await?)? else { return Ok(None) };
+        let until = claiming.now.plus(claiming.lease);
+        follow(&mut work, step.run, Event::Claimed(step.kind), claiming.now).await?;
+        let claim = query(
+            "UPDATE steps SET fence = fence + 1, worker = ?, until = ?, started_at = ?, heard_at = ? WHERE id = ?",
+        )
+        .bind(claiming.worker)
+        .bind(until.0)
+        .bind(claiming.now.0)
+        .bind(claiming.now.0)
+        .bind(step.claim.step.to_string());
+        work.run(claim).await?;
+        work.commit().await?;
+        let claim = Claim { fence: step.claim.fence + 1, ..step.claim };
+        Ok(Some(ClaimedStep { claim, until, ..step }))
+    }
+
+    async fn beat(&self, claim: &Claim, now: Timestamp, lease: Duration) -> Result<Beat, StoreError> {
+        let mut work = self.write().await?;
+        let held = match held(&mut work, claim).await {
+            Ok(held) => held,
+            Err(StoreError::Lost) => return Ok(Beat::Lost),
+            Err(other) => return Err(other),
+        };
+        let beat = query("UPDATE steps SET heard_at = ?, until = ? WHERE id = ?")
+            .bind(now.0)
+            .bind(now.plus(lease).0)
+            .bind(claim.step.to_string());
+        work.run(beat).await?;
+        work.commit().await?;
+        Ok(held.cancel.map_or(Beat::Go, Beat::Cancel))
+    }
+
+    async fn finish_step(&self, claim: &Claim, outcome: &Outcome) -> Result<Vec<Change>, StoreError> {
+        let mut work = self.write().await?;
+        let held = held(&mut work, claim).await?;
+        let event = Event::Ended(held.kind, outcome.clone());
+        let changes = follow(&mut work, held.run, event, Timestamp::now()).await?;
+        if let Outcome::Done { outputs } = outcome {
+            let write = query("UPDATE steps SET outputs = ? WHERE id = ?")
+                .bind(to_json(outputs)?)
+                .bind(claim.step.to_string());
+            work.run(write).await?;
+        }
+        work.commit().await?;
+        Ok(changes)
+    }
+
+    async fn hand_back(&self, claim: &Claim) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        let held = held(&mut work, claim).await?;
+        follow(&mut work, held.run, Event::HandedBack(held.kind), Timestamp::now()).await?;
+        // No fault: nothing to wait for.
+        let soon = query("UPDATE steps SET not_before = 0 WHERE id = ?").bind(claim.step.to_string());
+        work.run(soon).await?;
+        work.commit().await
+    }
+
+    async fn expire_claims(&self, now: Timestamp) -> Result<Vec<StepId>, StoreError> {
+        let mut work = self.write().await?;
+        let silent =
+            query("SELECT id, run, kind FROM steps WHERE state = 'running' AND until < ? ORDER BY until");
+        let rows = work.all(silent.bind(now.0)).await?;
+        let mut steps = Vec::new();
+        for row in rows {
+            // Not `now`: it may lie ahead of the clock, and retries wait from here.
+            let at = Timestamp::now();
+            follow(&mut work, text(&row, "run")?, Event::LeaseLost(word(&row, "kind")?), at).await?;
+            steps.push(text(&row, "id")?);
+        }
+        work.commit().await?;
+        Ok(steps)
+    }
+
+    async fn cancel_run(&self, run: RunId, by: &Actor) -> Result<Vec<Change>, StoreError> {
+        let mut work = self.write().await?;
+        let event = Event::CancelAsked(CancelReason::Person);
+        let changes = match next(&view(&mut work, run).await?, event) {
+            Ok(changes) => changes,
+            Err(Illegal::RunEnded(state)) => return Err(Conflict::RunEnded(state).into()),
+            Err(other) => return Err(StoreError::Unavailable(other.into())),
+        };
+        apply(&mut work, run, &changes, Timestamp::now()).await?;
+        audit_run(&mut work, &by.to_string(), Action::CancelRun, run).await?;
+        work.commit().await?;
+        Ok(changes)
+    }
+}
+
+/// The step to be claimed next, if there is one.
+fn candidates<'q>(claiming: &Claiming<'_>) -> Query<'q> {
+    query(
+        "WITH running AS (
+             SELECT runs.tool, steps.exclusive FROM steps JOIN runs ON runs.id = steps.run
+             WHERE steps.state = 'running'
+         ), busy AS (
+             SELECT tool, count(*) AS steps, max(exclusive) AS exclusive FROM running GROUP BY tool
+         )
+         SELECT steps.id, steps.kind, steps.run, steps.fence, runs.tool
+         FROM steps JOIN runs ON runs.id = steps.run LEFT JOIN busy ON busy.tool = runs.tool
+         WHERE steps.state = 'ready' AND steps.not_before <= ?
+           AND coalesce(busy.steps, 0) < ?
+           AND (SELECT count(*) FROM running) < ?
+           AND NOT (steps.exclusive AND coalesce(busy.exclusive, 0))
+         ORDER BY coalesce(busy.steps, 0), runs.created_at, runs.id, steps.position
+         LIMIT 1",
+    )
+    .bind(claiming.now.0)
+    .bind(claiming.per_tool)
+    .bind(claiming.per_machine)
+}
+
+fn candidate(row: Option<SqliteRow>) -> Result<Option<ClaimedStep>, StoreError> {
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(ClaimedStep {
+        claim: Claim { step: text(&row, "id")?, fence: plain(&row, "fence")? },
+        kind: word(&row, "kind")?,
+        run: text(&row, "run")?,
+        tool: text(&row, "tool")?,
+        until: Timestamp(0),
+    }))
+}

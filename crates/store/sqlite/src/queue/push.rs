@@ -1,0 +1,112 @@
+//! Inserting a run: for a push, and for the commit of an earlier run.
+
+use crate::{
+    columns::{plain, text, to_json, whole},
+    queue::rows::{apply, view},
+    words::Word as _,
+    work::Work,
+};
+use model::{
+    PushId, RunId, StepId, Timestamp, ToolId, UserId,
+    run::{CancelReason, Event, RunState, StepState, graph, next},
+};
+use sqlx::query;
+use store::{Conflict, NewPush, Recorded, StoreError};
+
+/// The run that was recorded for this push before, if it was.
+pub(super) async fn recorded_before(work: &mut Work, push: &NewPush) -> Result<Option<Recorded>, StoreError> {
+    let found = query("SELECT * FROM pushes WHERE id = ?").bind(push.id.to_string());
+    let Some(row) = work.first(found).await? else { return Ok(None) };
+    let same = text::<ToolId>(&row, "tool")? == push.tool
+        && plain::<&str>(&row, "ref_name")? == push.ref_name
+        && plain::<Option<&str>>(&row, "old")? == push.old.as_deref()
+        && plain::<&str>(&row, "commit_id")? == push.commit;
+    if !same {
+        return Err(Conflict::PushDiffers.into());
+    }
+    // Later runs of the same push are reruns.
+    let first = query("SELECT id, number FROM runs WHERE push = ? ORDER BY number LIMIT 1");
+    let row = work.one("run", first.bind(push.id.to_string())).await?;
+    Ok(Some(Recorded { run: text(&row, "id")?, number: plain(&row, "number")?, superseded: Vec::new() }))
+}
+
+pub(super) async fn insert_push(work: &mut Work, push: &NewPush) -> Result<(), StoreError> {
+    let row = query(
+        "INSERT INTO pushes (id, tool, ref_name, old, commit_id, user, production, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(push.id.to_string())
+    .bind(push.tool.to_string())
+    .bind(&push.ref_name)
+    .bind(push.old.as_deref())
+    .bind(&push.commit)
+    .bind(push.by.to_string())
+    .bind(push.production)
+    .bind(Timestamp::now().0);
+    work.run(row).await.map(drop)
+}
+
+/// A run and its steps for a recorded push; earlier ones on the same ref are asked to end.
+pub(super) async fn insert_run(work: &mut Work, push: PushId, by: UserId) -> Result<Recorded, StoreError> {
+    let row = work.one("push", query("SELECT * FROM pushes WHERE id = ?").bind(push.to_string())).await?;
+    let tool: ToolId = text(&row, "tool")?;
+    let production: bool = plain(&row, "production")?;
+    let ref_name: String = plain(&row, "ref_name")?;
+    let now = Timestamp::now();
+    let superseded = supersede(work, tool, &ref_name, now).await?;
+
+    let count = query("UPDATE tools SET last_run = last_run + 1 WHERE id = ? RETURNING last_run");
+    let number: u64 = plain(&work.one("tool", count.bind(tool.to_string())).await?, "last_run")?;
+    let run = RunId::new();
+    let insert = query(
+        "INSERT INTO runs (id, tool, number, push, user, state, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(run.to_string())
+    .bind(tool.to_string())
+    .bind(whole(number))
+    .bind(push.to_string())
+    .bind(by.to_string())
+    .bind(RunState::Queued.word())
+    .bind(now.0);
+    work.run(insert).await?;
+    for (position, node) in (0_i64..).zip(graph(production)) {
+        let state = if node.after.is_empty() { StepState::Ready } else { StepState::Blocked };
+        let insert = query(
+            "INSERT INTO steps (id, run, position, kind, needs, exclusive, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(StepId::new().to_string())
+        .bind(run.to_string())
+        .bind(position)
+        .bind(node.kind.word())
+        .bind(to_json(&node.after)?)
+        .bind(node.kind.is_exclusive())
+        .bind(state.as_str());
+        work.run(insert).await?;
+    }
+    Ok(Recorded { run, number, superseded })
+}
+
+/// Asks the open runs on this ref to end; gives the numbers of those that were not asked before.
+async fn supersede(
+    work: &mut Work,
+    tool: ToolId,
+    ref_name: &str,
+    now: Timestamp,
+) -> Result<Vec<u64>, StoreError> {
+    let open = query(
+        "SELECT runs.id, runs.number FROM runs JOIN pushes ON pushes.id = runs.push
+         WHERE runs.tool = ? AND pushes.ref_name = ? AND runs.ended_at IS NULL AND runs.cancel IS NULL
+         ORDER BY runs.number",
+    )
+    .bind(tool.to_string())
+    .bind(ref_name);
+    let mut numbers = Vec::new();
+    for row in work.all(open).await? {
+        let run: RunId = text(&row, "id")?;
+        if let Ok(changes) = next(&view(work, run).await?, Event::CancelAsked(CancelReason::Superseded)) {
+            apply(work, run, &changes, now).await?;
+            numbers.push(plain(&row, "number")?);
+        }
+    }
+    Ok(numbers)
+}
