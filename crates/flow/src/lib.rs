@@ -6,6 +6,7 @@
 //! router. [`line`] holds what they all need.
 
 pub mod base;
+mod branch;
 pub mod build;
 pub mod deploy;
 pub mod engine;

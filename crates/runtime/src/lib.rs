@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use lifecycle::export;
 use sandbox::request::{Ended, SandboxId, SandboxRow, SandboxSpec, Usage};
 use std::{
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
     time::Duration,
 };
@@ -60,6 +60,8 @@ pub trait Runtime: Send + Sync {
     /// Everything that is there, also after a restart.
     async fn list(&self) -> Result<Vec<SandboxRow>, RuntimeError>;
     async fn usage(&self, id: &SandboxId) -> Result<Usage, RuntimeError>;
+    /// What its processes listen on, for telling a person why nothing answers.
+    async fn listeners(&self, id: &SandboxId) -> Result<Vec<SocketAddr>, RuntimeError>;
 
     /// Unpacks a tar into a tree that a sandbox may have as a layer.
     async fn fill_scratch(

@@ -11,7 +11,7 @@ use sandbox::{
 use std::{
     fs::File,
     io,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
     time::Duration,
 };
@@ -102,6 +102,10 @@ impl Runtime for Machine {
 
     async fn usage(&self, id: &SandboxId) -> Result<Usage, RuntimeError> {
         self.helper.usage(id).await.map_err(away)
+    }
+
+    async fn listeners(&self, id: &SandboxId) -> Result<Vec<SocketAddr>, RuntimeError> {
+        self.helper.listeners(id).await.map_err(away)
     }
 
     async fn fill_scratch(

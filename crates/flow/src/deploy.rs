@@ -1,0 +1,106 @@
+//! Last station: starts the release beside the old one, waits until it answers, switches the route, moves the branch.
+
+use crate::{
+    Line, branch,
+    line::StationError,
+    release,
+    replicas::{self, NotReady},
+    service, size,
+    step_log::StepLog,
+};
+use model::{
+    Actor, EnvironmentName, Problem,
+    run::{Cause, StepKind},
+};
+use serde_json::{Value, json};
+use std::time::Instant;
+use store::{Run, Tool, Wanted};
+
+/// Deploys a run's release.
+pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, released: &Value) -> Result<Value, StationError> {
+    let mut log = StepLog::open(line, run.tool, run.number, StepKind::Deploy)?;
+    let number = release::number_of(released)?;
+    let release = line.store.release(run.tool, number).await?;
+    let production = EnvironmentName::production();
+    let before = line.store.environment(run.tool, &production).await?.map(|environment| environment.current);
+    // From here to the end the reconciler leaves this tool alone.
+    let _alone = line.deploying.enter(run.tool);
+    let began = Instant::now();
+    log.say(&format!("v{number}: starting"));
+    let replica = replicas::start(line, tool, &release).await?;
+    if let Err(not_ready) = replicas::wait_ready(line, &replica, &service::health(&release)?).await {
+        let problem = not_ready_problem(line, &replica.sandbox, number, before, &not_ready).await;
+        replicas::discard(line, &replica).await;
+        if let NotReady::Runtime(error) = not_ready {
+            return Err(error.into());
+        }
+        line.store.release_failed(run.tool, number).await?;
+        return Err(StationError::Told { cause: not_ready.cause(), problem });
+    }
+    let took = began.elapsed();
+    if tool.wanted == Wanted::Stopped {
+        log.say("the tool was stopped; this deploy starts it again");
+        line.store.set_wanted(run.tool, Wanted::Running, &Actor::Platform).await?;
+    }
+    line.routes.set_failed(run.tool, false).await;
+    line.routes.publish(line.store.as_ref(), &line.settings, Some((run.tool, number))).await?;
+    if before != Some(number) {
+        line.store.set_current(run.tool, &production, number, before).await?;
+    }
+    branch::advance(line, run, StepKind::Deploy).await?;
+    let mut text = format!("v{number} healthy after {}", size::seconds(took));
+    if let Some(old) = before.filter(|old| *old != number) {
+        text.push_str(&format!(" · v{old} stops"));
+    }
+    log.say(&text);
+    // The reconciler ends what is no longer wanted.
+    line.nudge.notify_one();
+    Ok(json!({ "line": text, "release": number, "url": line.settings.tool_url(&tool.name) }))
+}
+
+/// Ends what a cancelled deploy started.
+pub(crate) async fn clean(line: &Line, run: &Run) {
+    let Ok(outputs) = line.store.outputs(run.id).await else { return };
+    let Some(number) = outputs.get(&StepKind::Release).and_then(|outputs| release::number_of(outputs).ok()) else {
+        return;
+    };
+    let current = line.store.environment(run.tool, &EnvironmentName::production()).await;
+    if current.is_ok_and(|environment| environment.is_some_and(|environment| environment.current == number)) {
+        return;
+    }
+    for replica in line.store.replicas().await.unwrap_or_default() {
+        if replica.tool == run.tool && replica.release == number {
+            replicas::discard(line, &replica).await;
+        }
+    }
+    if let Err(error) = line.store.release_failed(run.tool, number).await {
+        tracing::warn!(%error, "a cancelled release could not be marked");
+    }
+}
+
+async fn not_ready_problem(
+    line: &Line,
+    sandbox: &str,
+    number: u64,
+    before: Option<u64>,
+    why: &NotReady,
+) -> Problem {
+    let stays = match before {
+        Some(old) => format!("v{old} stays live."),
+        None => "Nothing is live yet.".to_owned(),
+    };
+    let (id, what, hint) = replicas::explain(line, sandbox, why).await;
+    Problem::new(id, 422, format!("v{number} never got healthy"), format!("{what} {stays}")).hint(hint)
+}
+
+impl NotReady {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Ended(ended) if ended.memory_kills > 0 => {
+                Cause::Limit { which: "memory".to_owned(), limit: 0, peak: ended.memory_peak_bytes }
+            }
+            Self::Ended(_) | Self::Unhealthy(_) => Cause::Tool,
+            Self::Runtime(_) => Cause::Platform,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Moves runs along the line: claims ready steps, lets stations work, beats, reports. Knows no station's business.
+
+use crate::{
+    Line,
+    branch, build, deploy,
+    line::StationError,
+    plan, release,
+};
+use model::{
+    Timestamp,
+    run::{Outcome, StepKind},
+};
+use serde_json::Value;
+use std::{sync::Arc, time::Duration};
+use store::{Beat, ClaimedStep, Claiming, Run, StoreError};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
+
+/// How long a claim holds without a beat, and how often it is beaten.
+const LEASE: Duration = Duration::from_secs(15);
+const BEAT: Duration = Duration::from_millis(500);
+/// Between two looks when nobody nudges.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// Works until told to stop; then hands its claims back, so that the next engine goes on at once.
+///
+/// # Errors
+/// When the store cannot be used at the start.
+pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
+    // This engine has just become the only one: no earlier claim is alive.
+    line.store.expire_claims(Timestamp(i64::MAX)).await?;
+    let worker = format!("serve {}", std::process::id());
+    let room = Arc::new(Semaphore::new(line.settings.parallel as usize));
+    let mut stations = JoinSet::new();
+    loop {
+        while stations.try_join_next().is_some() {}
+        match claim(&line, &worker, &room).await {
+            Ok(Some((step, permit))) => {
+                let (line, stop) = (Arc::clone(&line), stop.clone());
+                stations.spawn(async move {
+                    work(&line, step, stop).await;
+                    drop(permit);
+                    // The next step of the run is ready, and there is room.
+                    line.nudge.notify_one();
+                });
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the engine cannot claim"),
+        }
+        tokio::select! {
+            _ = stop.changed() => break,
+            () = line.nudge.notified() => {}
+            () = tokio::time::sleep(PERIOD) => {
+                if let Err(error) = line.store.expire_claims(Timestamp::now()).await {
+                    tracing::error!(%error, "the engine cannot expire claims");
+                }
+            }
+        }
+    }
+    while stations.join_next().await.is_some() {}
+    Ok(())
+}
+
+type Room = tokio::sync::OwnedSemaphorePermit;
+
+async fn claim(
+    line: &Line,
+    worker: &str,
+    room: &Arc<Semaphore>,
+) -> Result<Option<(ClaimedStep, Room)>, StoreError> {
+    let Ok(permit) = Arc::clone(room).try_acquire_owned() else { return Ok(None) };
+    let claiming = Claiming {
+        worker,
+        now: Timestamp::now(),
+        lease: LEASE,
+        per_tool: line.settings.per_tool,
+        per_machine: line.settings.parallel,
+    };
+    Ok(line.store.claim_step(&claiming).await?.map(|step| (step, permit)))
+}
+
+/// One step from claim to report.
+async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>) {
+    let run = match line.store.run(step.run).await {
+        Ok(run) => run,
+        Err(error) => {
+            tracing::error!(%error, "a claimed step has no run");
+            return;
+        }
+    };
+    tracing::info!(run = run.number, step = %step.kind, tool = %run.tool, "step begins");
+    let outcome = tokio::select! {
+        outcome = station(line, &run, step.kind) => outcome.unwrap_or_else(StationError::outcome),
+        beat = beats(line, &step) => match beat {
+            Beat::Lost => return,
+            Beat::Go | Beat::Cancel(_) => {
+                clean(line, &run, step.kind).await;
+                Outcome::Cancelled
+            }
+        },
+        _ = stop.wait_for(|stop| *stop) => {
+            // What it started lives on; the next serve finds it by its name.
+            if let Err(error) = line.store.hand_back(&step.claim).await {
+                tracing::warn!(%error, "a claim could not be handed back");
+            }
+            return;
+        }
+    };
+    match line.store.finish_step(&step.claim, &outcome).await {
+        Ok(_) => tracing::info!(run = run.number, step = %step.kind, "step ends"),
+        Err(error) => tracing::warn!(%error, run = run.number, step = %step.kind, "an outcome was not taken"),
+    }
+}
+
+/// Beats until there is a reason to stop.
+async fn beats(line: &Line, step: &ClaimedStep) -> Beat {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        match line.store.beat(&step.claim, Timestamp::now(), LEASE).await {
+            Ok(Beat::Go) => {}
+            Ok(other) => return other,
+            // The lease outlasts a store that is busy for a moment.
+            Err(error) => tracing::warn!(%error, "a beat was not taken"),
+        }
+    }
+}
+
+async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, StationError> {
+    let outputs = line.store.outputs(run.id).await?;
+    let of = |kind: StepKind| -> Result<&Value, StationError> {
+        outputs.get(&kind).ok_or_else(|| StationError::Inconsistent(format!("the {kind} step left no outputs")))
+    };
+    let tool = line.store.tool(run.tool).await?;
+    let outputs = match kind {
+        StepKind::Plan => plan::plan(line, run).await?,
+        StepKind::Build => {
+            let outputs = build::build(line, run, &tool, of(StepKind::Plan)?).await?;
+            if !run.production {
+                // The last step of such a run: its verdict is the branch's.
+                branch::advance(line, run, kind).await?;
+            }
+            outputs
+        }
+        StepKind::Release => release::release(line, run, &tool, of(StepKind::Plan)?, of(StepKind::Build)?).await?,
+        StepKind::Deploy => deploy::deploy(line, run, &tool, of(StepKind::Release)?).await?,
+    };
+    Ok(Outcome::Done { outputs })
+}
+
+/// Ends what a cancelled step started.
+async fn clean(line: &Line, run: &Run, kind: StepKind) {
+    match kind {
+        StepKind::Plan => {}
+        StepKind::Build => build::clean(line, run).await,
+        StepKind::Release => release::clean(line, run).await,
+        StepKind::Deploy => deploy::clean(line, run).await,
+    }
+}

@@ -1,0 +1,245 @@
+//! One loop from wanted to seen: input-less, idempotent, periodic and nudged. A crash of anything costs one period.
+
+use super::{STOP_GRACE, discard, remove, start, wait_ready};
+use crate::{Line, build, line::StationError, release, service};
+use model::{EnvironmentName, ReplicaId, RunId, ToolId};
+use sandbox::request::{Kind, SandboxRow, State};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+use store::{Replica, ReplicaState, Tool, Wanted};
+use tokio::sync::watch;
+
+/// Between two looks when nobody nudges.
+const PERIOD: Duration = Duration::from_secs(1);
+/// Ends in a row after which a tool counts as failed.
+const FAILED_AFTER: u32 = 3;
+
+/// What only matters while this process lives.
+#[derive(Default)]
+struct Memory {
+    /// Copies that a task of ours is starting, judging or ending.
+    busy: Arc<Mutex<HashSet<ReplicaId>>>,
+    tries: HashMap<ToolId, Tries>,
+    /// Restarts that were seen to be asked for.
+    restarts: HashMap<ToolId, u64>,
+    /// Copies that a restart replaces once the new one is healthy.
+    outdated: HashSet<ReplicaId>,
+}
+
+/// How often a tool's copies ended in a row.
+struct Tries {
+    ends: u32,
+    not_before: Instant,
+}
+
+/// Keeps what is wanted running until told to stop.
+pub async fn keep(line: Arc<Line>, mut stop: watch::Receiver<bool>) {
+    let mut memory = Memory::default();
+    loop {
+        if let Err(error) = pass(&line, &mut memory).await {
+            tracing::warn!(%error, "the reconciler could not do its round");
+        }
+        tokio::select! {
+            _ = stop.changed() => return,
+            () = line.nudge.notified() => {}
+            () = tokio::time::sleep(PERIOD) => {}
+        }
+    }
+}
+
+async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError> {
+    // Rows before sandboxes: a copy that is made in between is in the second list and has its row soon.
+    let sandboxes = line.runtime.list().await?;
+    let replicas = line.store.replicas().await?;
+    let tools: HashMap<ToolId, Tool> = line.store.tools().await?.into_iter().map(|tool| (tool.id, tool)).collect();
+    let production = EnvironmentName::production();
+    let environments = line.store.environments().await?;
+    let current: HashMap<ToolId, u64> = environments
+        .into_iter()
+        .filter(|environment| environment.name == production)
+        .map(|environment| (environment.tool, environment.current))
+        .collect();
+
+    for replica in &replicas {
+        if memory.is_busy(replica.id) || line.deploying.has(replica.tool) {
+            continue;
+        }
+        judge(line, memory, replica, &sandboxes, tools.get(&replica.tool), current.get(&replica.tool)).await?;
+    }
+    for tool in tools.values() {
+        if let Some(release) = current.get(&tool.id) {
+            supply(line, memory, tool, *release, &replicas).await?;
+        }
+    }
+    sweep(line, &sandboxes, &replicas).await?;
+    line.routes.publish(line.store.as_ref(), &line.settings, None).await
+}
+
+/// One copy: does it live, and is it wanted?
+async fn judge(
+    line: &Arc<Line>,
+    memory: &mut Memory,
+    replica: &Replica,
+    sandboxes: &[SandboxRow],
+    tool: Option<&Tool>,
+    current: Option<&u64>,
+) -> Result<(), StationError> {
+    let alive = sandboxes.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running);
+    let wanted = tool.is_some_and(|tool| tool.wanted == Wanted::Running)
+        && current == Some(&replica.release)
+        && !memory.outdated.contains(&replica.id);
+    if wanted && alive {
+        if replica.state == ReplicaState::Starting {
+            watch_start(line, memory, replica.clone()).await?;
+        }
+        return Ok(());
+    }
+    if !alive {
+        discard(line, replica).await;
+        memory.outdated.remove(&replica.id);
+        if wanted {
+            let failed = memory.count_end(replica);
+            line.routes.set_failed(replica.tool, failed).await;
+        }
+        return Ok(());
+    }
+    if replica.release > current.copied().unwrap_or(0) && tool.is_some() && replica.state == ReplicaState::Starting {
+        // A deploy's own, whose step is between two attempts: it takes it over or discards it.
+        return Ok(());
+    }
+    line.store.update_replica(replica.id, ReplicaState::Draining, replica.address.as_deref()).await?;
+    line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
+    let (line, replica, busy) = (Arc::clone(line), replica.clone(), memory.begin(replica.id));
+    memory.outdated.remove(&replica.id);
+    tokio::spawn(async move {
+        remove(&line, &replica, STOP_GRACE).await;
+        drop(busy);
+    });
+    Ok(())
+}
+
+/// Starts a copy where one is wanted and none is there.
+async fn supply(
+    line: &Arc<Line>,
+    memory: &mut Memory,
+    tool: &Tool,
+    release: u64,
+    replicas: &[Replica],
+) -> Result<(), StationError> {
+    if tool.wanted == Wanted::Stopped || line.deploying.has(tool.id) {
+        memory.tries.remove(&tool.id);
+        return Ok(());
+    }
+    let mine = || replicas.iter().filter(|replica| replica.tool == tool.id && replica.release == release);
+    let asked = *memory.restarts.entry(tool.id).or_insert(tool.restarts);
+    let restart = asked != tool.restarts;
+    let present = mine().any(|replica| matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy));
+    if present && !restart {
+        return Ok(());
+    }
+    if !restart && memory.tries.get(&tool.id).is_some_and(|tries| Instant::now() < tries.not_before) {
+        return Ok(());
+    }
+    memory.restarts.insert(tool.id, tool.restarts);
+    let replaced: Vec<ReplicaId> = mine().map(|replica| replica.id).collect();
+    let release = line.store.release(tool.id, release).await?;
+    let replica = match start(line, tool, &release).await {
+        Ok(replica) => replica,
+        Err(error) => {
+            memory.delay(tool.id);
+            return Err(error);
+        }
+    };
+    memory.outdated.extend(if restart { replaced } else { Vec::new() });
+    watch_start(line, memory, replica).await
+}
+
+/// Judges a starting copy beside the loop.
+async fn watch_start(line: &Arc<Line>, memory: &mut Memory, replica: Replica) -> Result<(), StationError> {
+    let release = line.store.release(replica.tool, replica.release).await?;
+    let check = service::health(&release)?;
+    let (line, busy) = (Arc::clone(line), memory.begin(replica.id));
+    tokio::spawn(async move {
+        match wait_ready(&line, &replica, &check).await {
+            Ok(()) => line.routes.set_failed(replica.tool, false).await,
+            Err(why) => {
+                tracing::info!(tool = %replica.tool, ?why, "a copy did not get ready");
+                discard(&line, &replica).await;
+                line.routes.set_failed(replica.tool, true).await;
+            }
+        }
+        drop(busy);
+        line.nudge.notify_one();
+    });
+    Ok(())
+}
+
+/// Removes sandboxes that no row knows: of runs that have ended, of copies that are gone.
+async fn sweep(line: &Arc<Line>, sandboxes: &[SandboxRow], replicas: &[Replica]) -> Result<(), StationError> {
+    for row in sandboxes {
+        let Some((kind, id)) = row.id.as_str().split_once('-') else { continue };
+        match row.kind {
+            Kind::Service => {
+                if !replicas.iter().any(|replica| replica.sandbox == row.id.as_str()) {
+                    // Its row may be younger than the list: look again.
+                    let known = line.store.replicas().await?.iter().any(|r| r.sandbox == row.id.as_str());
+                    if !known {
+                        service::discard(line, &row.id).await;
+                    }
+                }
+            }
+            Kind::Build | Kind::Task => {
+                let Ok(run) = id.parse::<RunId>() else { continue };
+                let Ok(run) = line.store.run(run).await else { continue };
+                if run.state.is_final() {
+                    match kind {
+                        "build" => build::clean(line, &run).await,
+                        _ => release::clean(line, &run).await,
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A copy that a task works on, until dropped.
+struct Busy(Arc<Mutex<HashSet<ReplicaId>>>, ReplicaId);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+impl Memory {
+    fn begin(&self, replica: ReplicaId) -> Busy {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(replica);
+        Busy(Arc::clone(&self.busy), replica)
+    }
+
+    fn is_busy(&self, replica: ReplicaId) -> bool {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).contains(&replica)
+    }
+
+    /// A copy ended by itself. One that had run for a while starts the count anew. True: it does not stay up.
+    fn count_end(&mut self, replica: &Replica) -> bool {
+        let lived = model::Timestamp::now().since(replica.created_at);
+        if lived > Duration::from_secs(60) {
+            self.tries.remove(&replica.tool);
+        }
+        self.delay(replica.tool) >= FAILED_AFTER
+    }
+
+    /// 0.25 s, 0.5 s, 1 s … at most a minute until the next try.
+    fn delay(&mut self, tool: ToolId) -> u32 {
+        let tries = self.tries.entry(tool).or_insert(Tries { ends: 0, not_before: Instant::now() });
+        let wait = Duration::from_millis(250) * 2u32.saturating_pow(tries.ends.min(8));
+        tries.ends += 1;
+        tries.not_before = Instant::now() + wait.min(Duration::from_secs(60));
+        tries.ends
+    }
+}

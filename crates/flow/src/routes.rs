@@ -1,0 +1,103 @@
+//! The router's table, made anew from the rows whenever something changed. Nothing is remembered only here.
+
+use crate::{Settings, line::StationError};
+use model::{EnvironmentName, ToolId};
+use router::{Backend, Control, Route, State, Table};
+use std::collections::{BTreeSet, HashMap};
+use store::{ReplicaState, Store, Wanted};
+use tokio::sync::Mutex;
+
+/// Tells the router. One table at a time, each newer than the last, also across restarts.
+pub struct Routes {
+    control: Control,
+    last: Mutex<Last>,
+}
+
+#[derive(Default)]
+struct Last {
+    generation: u64,
+    table: Option<Table>,
+    /// Tools that do not stay up, as the reconciler sees it.
+    failed: BTreeSet<ToolId>,
+}
+
+impl Routes {
+    pub fn new(control: Control) -> Self {
+        Self { control, last: Mutex::default() }
+    }
+
+    /// Remembers whether a tool stays up; seen with the next publication.
+    pub async fn set_failed(&self, tool: ToolId, failed: bool) {
+        let mut last = self.last.lock().await;
+        if failed {
+            last.failed.insert(tool);
+        } else {
+            last.failed.remove(&tool);
+        }
+    }
+
+    /// Returns once the router answers by the present rows. `switching`: a release that is to be current, before its
+    /// row says so.
+    ///
+    /// # Errors
+    /// When rows cannot be read or the router stays away.
+    pub async fn publish(
+        &self,
+        store: &dyn Store,
+        settings: &Settings,
+        switching: Option<(ToolId, u64)>,
+    ) -> Result<(), StationError> {
+        let mut last = self.last.lock().await;
+        let mut table = table(store, settings, switching, &last.failed).await?;
+        if last.table.as_ref().is_some_and(|old| old.routes == table.routes) {
+            return Ok(());
+        }
+        // The clock keeps numbers rising over a restart of serve, the counter over a clock that goes back.
+        let clock = u64::try_from(model::Timestamp::now().0).unwrap_or(0);
+        table.generation = clock.max(last.generation + 1);
+        let applied = self.control.apply(&table).await;
+        applied.map_err(|error| StationError::Inconsistent(format!("the route was not switched: {error}")))?;
+        last.generation = table.generation;
+        last.table = Some(table);
+        Ok(())
+    }
+}
+
+async fn table(
+    store: &dyn Store,
+    settings: &Settings,
+    switching: Option<(ToolId, u64)>,
+    failed: &BTreeSet<ToolId>,
+) -> Result<Table, StationError> {
+    let production = EnvironmentName::production();
+    let mut current: HashMap<ToolId, u64> = store
+        .environments()
+        .await?
+        .into_iter()
+        .filter(|environment| environment.name == production)
+        .map(|environment| (environment.tool, environment.current))
+        .collect();
+    current.extend(switching);
+    let replicas = store.replicas().await?;
+    let mut table = Table { platform_hosts: vec![settings.domain.clone()], ..Table::default() };
+    for tool in store.tools().await? {
+        let release = current.get(&tool.id).copied();
+        let backends: Vec<Backend> = replicas
+            .iter()
+            .filter(|replica| replica.tool == tool.id && Some(replica.release) == release)
+            .filter(|replica| replica.state == ReplicaState::Healthy)
+            .filter_map(|replica| Some(Backend { release: replica.release, address: replica.address.as_ref()?.parse().ok()? }))
+            .collect();
+        let state = match (tool.wanted, release) {
+            (_, None) => State::Empty,
+            (Wanted::Stopped, Some(_)) => State::Stopped,
+            (Wanted::Running, Some(_)) if !backends.is_empty() => State::Serving,
+            (Wanted::Running, Some(_)) if failed.contains(&tool.id) => State::Failed,
+            (Wanted::Running, Some(_)) => State::Starting,
+        };
+        let backends = if state == State::Serving { backends } else { Vec::new() };
+        let host = format!("{}.{}", tool.name, settings.domain);
+        table.routes.push(Route { host, tool: tool.name.to_string(), tool_id: tool.id, state, backends });
+    }
+    Ok(table)
+}
