@@ -1,1 +1,46 @@
 //! Everything a person can ask for: commands and queries, each authorised, validated, audited.
+//!
+//! Doors (API, git, pages) hold an [`App`] and never touch the store. A verb takes the [`model::Actor`] who asks,
+//! judges it by [`model::policy`], checks what was sent, does one thing in the store, and wakes the engine when there
+//! is something to do. Every refusal is a [`model::Problem`]: what happened, where, what to do next. One file per noun.
+
+mod access;
+mod addresses;
+pub mod identity;
+pub mod logs;
+pub mod members;
+pub mod operator;
+mod problems;
+pub mod pushes;
+pub mod releases;
+pub mod runs;
+pub mod tools;
+pub mod users;
+
+pub use addresses::Addresses;
+pub use problems::{bad_request, internal, not_signed_in};
+
+use model::Paths;
+use std::sync::Arc;
+use store::Store;
+use tokio::sync::Notify;
+
+/// The application layer. Cheap to share: hold it in an `Arc`.
+pub struct App {
+    store: Arc<dyn Store>,
+    paths: Paths,
+    addresses: Addresses,
+    /// Tells the engine that rows have changed.
+    nudge: Arc<Notify>,
+}
+
+impl App {
+    pub fn new(store: Arc<dyn Store>, paths: Paths, addresses: Addresses, nudge: Arc<Notify>) -> Self {
+        Self { store, paths, addresses, nudge }
+    }
+
+    /// Where people find the platform and its tools.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+}
