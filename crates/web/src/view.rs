@@ -1,0 +1,156 @@
+//! From the application's rows to the wire's types.
+
+use crate::wire;
+use app::{
+    App,
+    identity::WhoAmI,
+    releases::ReleaseView,
+    runs::RunView,
+    tools::{StatusView, ToolView},
+};
+use model::{Timestamp, run::StepState};
+use store::{Release, ReplicaState, Run, Step, Wanted};
+
+pub(crate) fn identity(who: &WhoAmI) -> wire::Identity {
+    wire::Identity {
+        user: who.user.name.clone(),
+        operator: who.user.operator,
+        only_tool: who.only_tool.clone(),
+        token: who.token.id.to_string(),
+        token_expires: who.token.expires_at.map(Timestamp::rfc3339),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+pub(crate) fn token(token: &store::Token) -> wire::Token {
+    wire::Token {
+        id: token.id.to_string(),
+        label: token.label.clone(),
+        created: token.created_at.rfc3339(),
+        used: token.used_at.map(Timestamp::rfc3339),
+        expires: token.expires_at.map(Timestamp::rfc3339),
+    }
+}
+
+pub(crate) fn user(user: &store::User) -> wire::User {
+    wire::User { name: user.name.clone(), operator: user.operator, created: user.created_at.rfc3339() }
+}
+
+pub(crate) fn member(member: &store::Member) -> wire::Member {
+    wire::Member { user: member.user.name.clone(), role: member.role, since: member.since.rfc3339() }
+}
+
+pub(crate) fn tool(app: &App, view: &ToolView) -> wire::Tool {
+    let tool = &view.tool;
+    wire::Tool {
+        id: tool.id.to_string(),
+        name: tool.name.clone(),
+        url: app.addresses().tool(&tool.name),
+        git_url: app.addresses().repository(&tool.name),
+        production_branch: tool.production_branch.clone(),
+        wanted: match tool.wanted {
+            Wanted::Running => "running".to_owned(),
+            Wanted::Stopped => "stopped".to_owned(),
+        },
+        role: view.role,
+        created: tool.created_at.rfc3339(),
+    }
+}
+
+pub(crate) fn status(app: &App, view: &StatusView) -> wire::Status {
+    wire::Status {
+        tool: tool(app, &view.tool),
+        state: view.state.as_str().to_owned(),
+        release: view.release.as_ref().map(|current| wire::CurrentRelease {
+            number: current.number,
+            commit: current.commit.clone(),
+            processes: images(current),
+            created: current.created_at.rfc3339(),
+        }),
+        last_run: view.last_run.as_ref().map(|last| run(last, None, &[])),
+        replicas: view.replicas.iter().map(replica).collect(),
+    }
+}
+
+fn replica(replica: &store::Replica) -> wire::Replica {
+    wire::Replica {
+        process: replica.process.clone(),
+        release: replica.release,
+        state: match replica.state {
+            ReplicaState::Starting => "starting",
+            ReplicaState::Healthy => "healthy",
+            ReplicaState::Draining => "draining",
+            ReplicaState::Ended => "ended",
+        }
+        .to_owned(),
+        since: replica.created_at.rfc3339(),
+    }
+}
+
+fn images(release: &Release) -> std::collections::BTreeMap<model::ProcessType, String> {
+    let image = |process: &store::ReleaseProcess| process.image.to_string();
+    release.processes.iter().map(|(name, process)| (name.clone(), image(process))).collect()
+}
+
+pub(crate) fn run_view(view: &RunView, steps: &[Step]) -> wire::Run {
+    run(&view.run, Some(view.by.clone()), steps)
+}
+
+fn run(run: &Run, by: Option<String>, steps: &[Step]) -> wire::Run {
+    wire::Run {
+        number: run.number,
+        state: run.state.as_str().to_owned(),
+        reference: run.ref_name.clone(),
+        commit: run.commit.clone(),
+        by,
+        ending: run.cancel.is_some() && !run.state.is_final(),
+        created: run.created_at.rfc3339(),
+        ended: run.ended_at.map(Timestamp::rfc3339),
+        milliseconds: milliseconds(run.created_at, run.ended_at.unwrap_or_else(Timestamp::now)),
+        steps: steps.iter().map(step).collect(),
+    }
+}
+
+fn step(step: &Step) -> wire::Step {
+    let running = matches!(step.state, StepState::Running);
+    let until = step.ended_at.or_else(|| running.then(Timestamp::now));
+    wire::Step {
+        name: step.kind.as_str().to_owned(),
+        state: step.state.as_str().to_owned(),
+        started: step.started_at.map(Timestamp::rfc3339),
+        milliseconds: step.started_at.zip(until).map(|(from, until)| milliseconds(from, until)),
+        faults: step.faults,
+        // A station puts its one line for people beside what later steps read.
+        summary: step
+            .outputs
+            .as_ref()
+            .and_then(|outputs| outputs.get("summary")?.as_str().map(str::to_owned)),
+        problem: match &step.state {
+            StepState::Failed { problem, .. } => Some(problem.clone()),
+            _ => None,
+        },
+    }
+}
+
+pub(crate) fn release(view: &ReleaseView) -> wire::Release {
+    let release = &view.release;
+    wire::Release {
+        number: release.number,
+        run: view.run,
+        commit: release.commit.clone(),
+        processes: images(release),
+        state: match release.state {
+            store::ReleaseState::Made => "made",
+            store::ReleaseState::Deployed => "deployed",
+            store::ReleaseState::Failed => "failed",
+        }
+        .to_owned(),
+        current: view.current,
+        created: release.created_at.rfc3339(),
+        deployed: view.deployed.map(Timestamp::rfc3339),
+    }
+}
+
+fn milliseconds(from: Timestamp, until: Timestamp) -> u64 {
+    u64::try_from(until.since(from).as_millis()).unwrap_or(u64::MAX)
+}

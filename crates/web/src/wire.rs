@@ -1,0 +1,270 @@
+//! What `/api/v1` and its clients say to each other, in JSON. The CLI reads these same types.
+//!
+//! Times are RFC 3339 in UTC. Fields are only ever added; a reader ignores those it does not know.
+
+use model::{LogStream, Problem, ProcessType, Role, ToolName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `GET /whoami`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub user: String,
+    /// May see and stop every tool of this platform.
+    pub operator: bool,
+    /// Set when the token reaches this one tool only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only_tool: Option<ToolName>,
+    /// The token that was shown, by its id.
+    pub token: String,
+    /// When the token ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<String>,
+    /// The platform's own version.
+    pub version: String,
+}
+
+/// `POST /tokens`: a further token of the same user.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    /// What it is for, as its owner will recognise it: `git on laptop`.
+    pub label: String,
+}
+
+/// The answer to [`NewToken`]: the only time that the token is shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IssuedToken {
+    pub id: String,
+    pub token: String,
+}
+
+/// `GET /tokens`: one token of the asker. Its text is never shown again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    pub id: String,
+    pub label: String,
+    pub created: String,
+    /// To the minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+/// `GET /tokens`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tokens {
+    pub tokens: Vec<Token>,
+}
+
+/// `POST /users`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    pub name: String,
+}
+
+/// The answer to [`NewUser`]: a user, and the token to hand to them.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CreatedUser {
+    pub user: User,
+    pub token: String,
+}
+
+/// One user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    pub name: String,
+    pub operator: bool,
+    pub created: String,
+}
+
+/// `GET /users`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Users {
+    pub users: Vec<User>,
+}
+
+/// `PUT /tools/{tool}/members/{user}`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewMember {
+    pub role: Role,
+}
+
+/// One member of a tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub user: String,
+    pub role: Role,
+    pub since: String,
+}
+
+/// `GET /tools/{tool}/members`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Members {
+    pub members: Vec<Member>,
+}
+
+/// `POST /tools`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTool {
+    pub name: String,
+}
+
+/// One tool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tool {
+    pub id: String,
+    pub name: ToolName,
+    /// Where it answers when it is live.
+    pub url: String,
+    /// What `git remote add` takes.
+    pub git_url: String,
+    /// Set by the first push; pushes to it are deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub production_branch: Option<String>,
+    /// `running` or `stopped`: what its members want, whatever runs at the moment.
+    pub wanted: String,
+    /// What the asking user may do; absent for an operator who is no member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    pub created: String,
+}
+
+/// `GET /tools`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tools {
+    pub tools: Vec<Tool>,
+}
+
+/// `GET /tools/{tool}`: the tool and what it is doing now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub tool: Tool,
+    /// One word: `live`, `starting`, `failing`, `stopped`, `empty`.
+    pub state: String,
+    /// What production serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<CurrentRelease>,
+    /// The newest run, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<Run>,
+    /// What runs, or should.
+    pub replicas: Vec<Replica>,
+}
+
+/// What an environment serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CurrentRelease {
+    pub number: u64,
+    pub commit: String,
+    /// Process type to image digest.
+    pub processes: BTreeMap<ProcessType, String>,
+    pub created: String,
+}
+
+/// One copy of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    pub process: ProcessType,
+    pub release: u64,
+    /// `starting`, `healthy`, `draining`, `ended`.
+    pub state: String,
+    pub since: String,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    pub number: u64,
+    /// `queued`, `running`, `live`, `passed`, `failed`, `cancelled`, `superseded`.
+    pub state: String,
+    /// `refs/heads/main`
+    pub reference: String,
+    /// The full object id.
+    pub commit: String,
+    /// Who pushed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Somebody asked that it end, and it has not yet.
+    pub ending: bool,
+    pub created: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// From the push to the end, or until now.
+    pub milliseconds: u64,
+    /// Only in `GET /tools/{tool}/runs/{number}`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+}
+
+/// One step of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    pub name: String,
+    /// `blocked`, `ready`, `running`, `done`, `failed`, `skipped`, `cancelled`.
+    pub state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milliseconds: Option<u64>,
+    /// Attempts that the platform failed.
+    pub faults: u32,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+}
+
+/// `GET /tools/{tool}/runs`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Runs {
+    pub runs: Vec<Run>,
+}
+
+/// One release: what was, is or could be live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    pub number: u64,
+    pub run: u64,
+    pub commit: String,
+    /// Process type to image digest.
+    pub processes: BTreeMap<ProcessType, String>,
+    /// `made`, `deployed`, `failed`.
+    pub state: String,
+    /// Whether production serves it.
+    pub current: bool,
+    pub created: String,
+    /// When it last became live; absent when it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<String>,
+}
+
+/// `GET /tools/{tool}/releases`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Releases {
+    pub releases: Vec<Release>,
+}
+
+/// One line of a log answer (`application/x-ndjson`). An empty line says only that the connection is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRow {
+    pub stream: LogStream,
+    /// Byte position of the row in its stream, for ever.
+    pub offset: u64,
+    /// Where the next row begins: what `from` takes to go on after this one.
+    pub next: u64,
+    /// Since 1970-01-01T00:00:00Z, by the clock of whoever wrote the row.
+    pub microseconds: u64,
+    /// `out`, `err`, `platform` or `marker`.
+    pub source: String,
+    /// The row goes on in the next one.
+    pub partial: bool,
+    /// Bytes that are no UTF-8 read as U+FFFD; escape sequences stand as they were written.
+    pub text: String,
+}
