@@ -151,6 +151,8 @@ pub enum Request {
     Worker(Worker),
     /// Removes a scratch tree. Answer: [`Answer::Done`], also when it was not there.
     RemoveScratch { id: SandboxId },
+    /// Removes a deleted tool's bare repository. Answer: [`Answer::Done`], also when it was not there.
+    RemoveRepository { tool: ToolId },
     /// Answer: [`Answer::Facts`]: what `doctor` and the log print.
     Facts,
 }
