@@ -15,9 +15,11 @@ mod source;
 mod text;
 
 pub use plan::{Command, Health, Plan, PythonChoice, Web};
-pub use planner::plan;
+pub use planner::{plan, python_choice};
 pub use source::{KNOWN_FILES, MAX_FILE_BYTES, SourceFiles, is_known};
 pub use text::shown;
 
 /// A line of a buildpack that starts with this sums up what it did: the push shows those lines, the log all.
 pub const SUMMARY_PREFIX: &str = "=> ";
+/// A line of a buildpack that starts with this tells why the build failed: the push shows those lines.
+pub const PROBLEM_PREFIX: &str = "!! ";

@@ -94,6 +94,15 @@ pub fn plan(source: &SourceFiles) -> Result<Plan, Problem> {
     })
 }
 
+/// The Python that this commit gets, as [`plan`] chooses it; `None` when it is no Python application.
+///
+/// # Errors
+/// As [`plan`], for the files that speak of Python.
+pub fn python_choice(source: &SourceFiles) -> Result<Option<PythonChoice>, Problem> {
+    let template = text_of(source, "service.template")?.map(service_template::parse).transpose()?;
+    python::choose(source, template.and_then(|template| template.kind).as_deref(), &mut Vec::new())
+}
+
 /// The plan line's part about packages, or the problem that the tree needs a package manager that is not here.
 fn packages(source: &SourceFiles, warnings: &mut Vec<String>) -> Result<Option<String>, Problem> {
     if let Some(path) = python::requirements_path(source) {

@@ -10,7 +10,7 @@ use model::Problem;
 /// Minor versions of Python 3 in the base images, oldest first (Debian 13 has 3.13).
 pub const AVAILABLE_MINORS: &[u32] = &[13];
 
-/// Root files that make a tree a Python application (those of pip, Poetry, Pipenv, uv and setuptools).
+/// Files that make a tree a Python application (those of pip, Poetry, Pipenv, uv, setuptools, Django and Toolforge).
 pub const MARKERS: &[&str] = &[
     "requirements.txt",
     "pyproject.toml",
@@ -22,6 +22,7 @@ pub const MARKERS: &[&str] = &[
     "manage.py",
     ".python-version",
     "runtime.txt",
+    "www/python/src/app.py",
 ];
 
 /// Where pip's list of packages may lie; the first that exists counts. The second place is Toolforge's.

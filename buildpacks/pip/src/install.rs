@@ -1,0 +1,254 @@
+//! Makes a virtual environment and lets pip fill it.
+
+use crate::failure;
+use model::Problem;
+use std::{
+    collections::VecDeque,
+    env, fs,
+    io::{self, BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+use thiserror::Error;
+
+/// Where Debian keeps the wheel of pip that `ensurepip` uses (package python3-pip-whl).
+const WHEELS: &str = "/usr/share/python-wheels";
+/// Lines of pip's output that are kept to explain a failure.
+const KEPT_LINES: usize = 2000;
+/// Fail fast and quietly; whoever sets one of these for the build knows better.
+const PIP_SETTINGS: &[(&str, &str)] = &[
+    ("PIP_RETRIES", "1"),
+    ("PIP_TIMEOUT", "15"),
+    ("PIP_NO_INPUT", "1"),
+    ("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
+    ("PIP_PREFER_BINARY", "1"),
+    ("PIP_PROGRESS_BAR", "off"),
+    ("PIP_NO_WARN_SCRIPT_LOCATION", "1"),
+    ("PIP_ROOT_USER_ACTION", "ignore"),
+];
+
+/// Why the packages could not be installed.
+#[derive(Debug, Error)]
+pub(crate) enum InstallError {
+    #[error("cannot start `{program}`")]
+    Start {
+        program: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("`python -m venv` failed")]
+    Venv,
+    #[error("the build image has no pip in {WHEELS}")]
+    NoPip,
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Pip(#[from] Problem),
+}
+
+/// One virtual environment to be filled.
+pub(crate) struct Installation<'a> {
+    pub(crate) app_dir: &'a Path,
+    /// The base image's interpreter: `/usr/bin/python3.13`.
+    pub(crate) interpreter: &'a Path,
+    /// Where the environment is made; must be its place at run time too, since scripts name it.
+    pub(crate) venv: &'a Path,
+    /// pip's own cache of downloads and wheels.
+    pub(crate) cache: &'a Path,
+}
+
+impl Installation<'_> {
+    /// Makes the environment and installs the requirements file, then `extra` packages that it does not bring.
+    /// Gives the number of packages.
+    pub(crate) fn run(&self, requirements: Option<&str>, extra: &[String]) -> Result<usize, InstallError> {
+        self.make()?;
+        if let Some(path) = requirements {
+            self.pip(&["-r", path])?;
+        }
+        let missing: Vec<&str> =
+            extra.iter().map(String::as_str).filter(|package| !self.has(package)).collect();
+        if !missing.is_empty() {
+            self.pip(&missing)?;
+        }
+        let packages = self.site_packages()?;
+        self.compile(&packages)?;
+        count(&packages)
+    }
+
+    fn make(&self) -> Result<(), InstallError> {
+        let made = start(
+            Command::new(self.interpreter).args(["-m", "venv", "--without-pip", "--"]).arg(self.venv),
+            &mut VecDeque::new(),
+        )?;
+        if made { Ok(()) } else { Err(InstallError::Venv) }
+    }
+
+    /// `pip install …` by the environment's interpreter, from the wheel that Debian ships. Bytecode is ours to write.
+    fn pip(&self, what: &[&str]) -> Result<(), InstallError> {
+        let mut command = self.python();
+        command.arg(pip_wheel()?.join("pip")).args(["install", "--no-compile"]).args(what);
+        for (name, value) in PIP_SETTINGS.iter().filter(|(name, _)| env::var_os(name).is_none()) {
+            command.env(name, value);
+        }
+        command.env("PIP_CACHE_DIR", self.cache);
+        let mut output = VecDeque::new();
+        if start(&mut command, &mut output)? {
+            return Ok(());
+        }
+        Err(failure::explain(output.make_contiguous()).into())
+    }
+
+    /// Files of an image carry the time 1980, so bytecode that names its source's time would be stale in every
+    /// container. Unchecked-hash bytecode (PEP 552) never asks. One process in the order of names, with a fixed
+    /// hash seed: the same packages give the same bytes. Files that do not compile are left as they are, as pip does.
+    fn compile(&self, packages: &Path) -> Result<(), InstallError> {
+        let mut command = self.python();
+        command.args(["-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]).arg(packages);
+        command.env_remove("PYTHONDONTWRITEBYTECODE");
+        start(&mut command, &mut VecDeque::new()).map(|_| ())
+    }
+
+    fn python(&self) -> Command {
+        let mut command = Command::new(self.venv.join("bin/python"));
+        command
+            .current_dir(self.app_dir)
+            .env("PYTHONHASHSEED", "0")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("SOURCE_DATE_EPOCH", "315532801")
+            .env_remove("PYTHONPATH");
+        command
+    }
+
+    /// Whether a distribution of this name is installed, whatever its version.
+    fn has(&self, package: &str) -> bool {
+        let end = package.find(['=', '<', '>', '~', '!', '[', ';', ' ']).unwrap_or(package.len());
+        let wanted = normalised(&package[..end]);
+        let Ok(packages) = self.site_packages() else { return false };
+        let Ok(entries) = fs::read_dir(packages) else { return false };
+        entries.flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.strip_suffix(".dist-info")
+                .and_then(|stem| stem.split_once('-'))
+                .is_some_and(|(name, _)| normalised(name) == wanted)
+        })
+    }
+
+    fn site_packages(&self) -> Result<PathBuf, InstallError> {
+        let lib = self.venv.join("lib");
+        let failed = |source| InstallError::Read { path: lib.clone(), source };
+        for entry in fs::read_dir(&lib).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_string_lossy().starts_with("python3") {
+                return Ok(entry.path().join("site-packages"));
+            }
+        }
+        Err(failed(io::Error::from(io::ErrorKind::NotFound)))
+    }
+}
+
+/// A project name as the index compares it (packaging.python.org, "Name normalization").
+fn normalised(name: &str) -> String {
+    let mut out = String::new();
+    for c in name.chars() {
+        match c {
+            '-' | '_' | '.' if out.ends_with('-') => {}
+            '-' | '_' | '.' => out.push('-'),
+            other => out.push(other.to_ascii_lowercase()),
+        }
+    }
+    out
+}
+
+fn count(packages: &Path) -> Result<usize, InstallError> {
+    let failed = |source| InstallError::Read { path: packages.to_owned(), source };
+    let entries = fs::read_dir(packages).map_err(failed)?;
+    Ok(entries.flatten().filter(|entry| entry.path().extension().is_some_and(|e| e == "dist-info")).count())
+}
+
+fn pip_wheel() -> Result<PathBuf, InstallError> {
+    let entries = fs::read_dir(WHEELS).map_err(|_| InstallError::NoPip)?;
+    let is_pip = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("pip-") && path.extension().is_some_and(|extension| extension == "whl")
+    };
+    entries.flatten().map(|entry| entry.path()).filter(is_pip).max().ok_or(InstallError::NoPip)
+}
+
+/// Runs a program, showing its output and its errors as they come and keeping the last lines; whether it ended well.
+fn start(command: &mut Command, kept: &mut VecDeque<String>) -> Result<bool, InstallError> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let failed = |source| InstallError::Start { program: program.clone(), source };
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    let errors = writer.try_clone().map_err(failed)?;
+    let mut child = command.stdin(Stdio::null()).stdout(writer).stderr(errors).spawn().map_err(failed)?;
+    // The command holds the pipe's writing ends until it gets others; without this, reading would never end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
+        let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+        println!("   {text}");
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(text);
+        line.clear();
+    }
+    Ok(child.wait().map_err(failed)?.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// This machine's own Python; the tests ask the package index for one small pure package.
+    fn install(requirements: &str, extra: &[&str]) -> (tempfile::TempDir, Result<usize, InstallError>) {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("requirements.txt"), requirements).unwrap();
+        let (venv, cache) = (root.path().join("venv"), root.path().join("cache"));
+        let installation = Installation {
+            app_dir: root.path(),
+            interpreter: Path::new("/usr/bin/python3"),
+            venv: &venv,
+            cache: &cache,
+        };
+        let extra: Vec<String> = extra.iter().map(|package| (*package).to_owned()).collect();
+        let outcome = installation.run(Some("requirements.txt"), &extra);
+        (root, outcome)
+    }
+
+    #[test]
+    fn packages_are_installed_with_bytecode_that_survives_the_year_1980() {
+        let (root, outcome) = install("itsdangerous==2.2.0\n", &["ItsDangerous"]);
+        assert_eq!(outcome.unwrap(), 1);
+        let script = "import importlib.util, itsdangerous\n\
+                      bytes = open(importlib.util.cache_from_source(itsdangerous.__file__), 'rb').read()\n\
+                      print(int.from_bytes(bytes[4:8], 'little'))";
+        let answer = Command::new(root.path().join("venv/bin/python")).args(["-c", script]).output().unwrap();
+        // PEP 552: bit 0 says hash-based, bit 1 says that the source is to be checked.
+        assert_eq!(
+            String::from_utf8_lossy(&answer.stdout),
+            "1\n",
+            "{}",
+            String::from_utf8_lossy(&answer.stderr)
+        );
+    }
+
+    #[test]
+    fn a_package_that_does_not_exist_is_explained() {
+        let (_root, outcome) = install("itsdangerous==0.0.0.404\n", &[]);
+        let InstallError::Pip(problem) = outcome.unwrap_err() else { panic!("another error") };
+        assert_eq!(problem.id, "pip-not-found");
+        assert!(problem.detail.contains("itsdangerous==0.0.0.404"), "{problem}");
+    }
+
+    #[test]
+    fn names_of_packages_are_compared_as_the_index_does() {
+        assert_eq!(normalised("Flask__JSONLocale.x"), "flask-jsonlocale-x");
+    }
+}
