@@ -104,6 +104,9 @@ write_layer() {
             --pax-option='exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime')
 }
 
+# A layer of an image: its file, and the digest by which the layer store knows it.
+layer() { printf '{ "file": "%s.tar", "diffId": "sha256:%s" }' "$1" "$(sha256sum "$work/$1.tar" | cut -d ' ' -f 1)"; }
+
 write_config() { # $1: image, $2: its layers as JSON, $3: description
     cat >"$work/$1.json" <<JSON
 {
@@ -231,8 +234,9 @@ wait "$writing_run"
 say "build image: $(wc -l <"$work/build.debs") packages installed; writing the layer"
 write_layer "$work/upper" "$work/build.tar"
 
-write_config run '["run.tar"]' "Debian 13 with Python 3 and common libraries"
-write_config build '["run.tar", "build.tar"]' "The run image with compilers and headers"
+run_layer=$(layer run)
+write_config run "[$run_layer]" "Debian 13 with Python 3 and common libraries"
+write_config build "[$run_layer, $(layer build)]" "The run image with compilers and headers"
 sort -u -k 2 "$work/run.debs" "$work/build.debs" >"$packages/index.new" && mv -f -- "$packages/index.new" "$packages/index"
 for file in run.tar build.tar run.debs build.debs run.json build.json; do
     mv -f -- "$work/$file" "$out/$file"

@@ -1,0 +1,329 @@
+//! The store on disk: `layers/sha256-<hex>/{tree/, meta.json}`, `blobs/sha256/ab/<hex>`, `scratch/<id>/tree`.
+//!
+//! A layer is made in `layers/.new/<id>` and appears by one rename, after its blob, its notes and its tree are on
+//! disk; so what has a name is whole. Writers are root of the store's range (or root); anybody may read.
+
+mod work;
+
+use crate::{
+    gzip::{BlobWriter, Hashed, Tee, decompress, peek_gzip},
+    limits::UnpackLimits,
+    unpack::{Profile, UnpackError, unpack},
+    writer::{LayerWriter, PublishError, WriteError, write_layer},
+};
+use model::{DiffId, Digest, Paths};
+use rustix::{
+    fd::OwnedFd,
+    fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, syncfs},
+    io::Errno,
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use std::{
+    fs::{DirBuilder, File, Permissions},
+    io::{self, BufWriter, Read, Write as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::Path,
+};
+use thiserror::Error;
+use work::Work;
+
+/// What is known of a published layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Digest of the layer's tar; the directory's name.
+    pub diff_id: DiffId,
+    /// Digest of the gzip blob: what an image manifest names.
+    pub blob_digest: Digest,
+    /// Length of the blob in bytes.
+    pub blob_bytes: u64,
+    /// Bytes of the regular files in the tree.
+    pub tree_bytes: u64,
+    /// Files, directories and links of the tree, each inode once.
+    pub inodes: u64,
+}
+
+/// What an unpacked scratch tree holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unpacked {
+    /// Entries of the tar.
+    pub entries: u64,
+    /// Bytes of the regular files.
+    pub bytes: u64,
+}
+
+/// `meta.json`.
+#[derive(Serialize, Deserialize)]
+struct Meta {
+    /// Rules by which the tree was made of the tar; a tree of older rules is made anew from its blob.
+    normaliser: u32,
+    #[serde(flatten)]
+    published: Published,
+}
+
+const NORMALISER: u32 = 1;
+const MAX_META_BYTES: u64 = 64 * 1024;
+
+/// The layer store could not be read or written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("cannot {action} `{path}`")]
+    System { action: &'static str, path: String, source: io::Error },
+    #[error("`{path}` is damaged: {what}")]
+    Damaged { path: String, what: String },
+    #[error("`{path}` is not there")]
+    Missing { path: String },
+    #[error("`{id}` is no name for a scratch tree")]
+    BadId { id: String },
+}
+
+/// The layer store of one data directory.
+#[derive(Debug)]
+pub struct Store {
+    paths: Paths,
+    layers: OwnedFd,
+    blobs: OwnedFd,
+}
+
+/// A layer whose tree and blob are written and which has no name yet.
+struct Prepared {
+    work: Work,
+    published: Published,
+}
+
+impl Store {
+    /// Opens the store; its directories are made when they are missing and the caller may make them.
+    pub fn open(paths: &Paths) -> Result<Self, StoreError> {
+        let (layers, blobs) = (open_or_make(&paths.layers())?, open_or_make(&paths.blobs())?);
+        Ok(Self { paths: paths.clone(), layers, blobs })
+    }
+
+    /// Whether a layer is published, whole.
+    pub fn has(&self, diff_id: &DiffId) -> bool {
+        self.published(diff_id).is_ok_and(|layer| layer.is_some())
+    }
+
+    /// What is known of a layer; `None` when it is not published.
+    pub fn published(&self, diff_id: &DiffId) -> Result<Option<Published>, StoreError> {
+        let path = self.paths.layer(diff_id).join("meta.json");
+        let relative = format!("sha256-{}/meta.json", diff_id.hex());
+        let Some(bytes) = read_small(&self.layers, &relative, &path, MAX_META_BYTES)? else {
+            return Ok(None);
+        };
+        let meta: Meta = serde_json::from_slice(&bytes).map_err(|error| StoreError::Damaged {
+            path: path.display().to_string(),
+            what: error.to_string(),
+        })?;
+        if meta.published.diff_id != *diff_id {
+            let what = format!("it speaks of {}", meta.published.diff_id);
+            return Err(StoreError::Damaged { path: path.display().to_string(), what });
+        }
+        Ok((meta.normaliser == NORMALISER).then_some(meta.published))
+    }
+
+    /// Every published layer, in the order of diffIDs.
+    pub fn list(&self) -> Result<Vec<Published>, StoreError> {
+        let path = self.paths.layers();
+        let mut layers = Vec::new();
+        for entry in std::fs::read_dir(&path).map_err(|e| system("list", &path, e))? {
+            let name = entry.map_err(|e| system("list", &path, e))?.file_name();
+            let hex = name.to_str().and_then(|name| name.strip_prefix("sha256-"));
+            let diff_id = hex.and_then(|hex| format!("sha256:{hex}").parse::<DiffId>().ok());
+            if let Some(diff_id) = diff_id {
+                layers.extend(self.published(&diff_id)?);
+            }
+        }
+        layers.sort_by_key(|layer| layer.diff_id);
+        Ok(layers)
+    }
+
+    /// Publishes the layer that this tar is, plain or gzip. A gzip tar is kept as it came: a manifest may name it.
+    pub fn unpack_layer(&self, tar: impl Read, limits: UnpackLimits) -> Result<Published, UnpackError> {
+        let prepared = self.prepare(tar, limits)?;
+        Ok(self.commit(prepared)?)
+    }
+
+    /// Writes a layer and publishes it: what `fill` writes is hashed, compressed and unpacked meanwhile.
+    pub fn publish<F>(&self, fill: F) -> Result<Published, PublishError>
+    where
+        F: FnOnce(&mut LayerWriter<'_>) -> Result<(), WriteError> + Send,
+    {
+        let (reader, writer) = io::pipe().map_err(WriteError::Output)?;
+        // Larger than the default of 64 KiB where the limits of this user allow it; only speed depends on it.
+        let _ = rustix::pipe::fcntl_setpipe_size(&writer, 1024 * 1024);
+        let (prepared, written) = std::thread::scope(|scope| {
+            let writing =
+                scope.spawn(move || write_layer(&mut BufWriter::with_capacity(256 * 1024, writer), fill));
+            // Consumes the reader, so that a writer never waits for an unpacker that has failed.
+            let prepared = self.prepare(reader, UnpackLimits::LAYER);
+            (prepared, writing.join().unwrap_or(Err(WriteError::Ended)))
+        });
+        match (prepared, written) {
+            (Ok(prepared), Ok(())) => Ok(self.commit(prepared)?),
+            // The writer only saw that nobody read any more.
+            (Err(error), Err(WriteError::Output(cause))) if cause.kind() == io::ErrorKind::BrokenPipe => {
+                Err(error.into())
+            }
+            (_, Err(error)) => Err(error.into()),
+            (Err(error), Ok(())) => Err(error.into()),
+        }
+    }
+
+    /// Unpacks a tar into `scratch/<id>/tree`, replacing what is there. Everything in it belongs to `owner`, the
+    /// root of the tree to root; setuid bits and attributes are dropped, modes become 644 and 755.
+    pub fn unpack_scratch(
+        &self,
+        tar: impl Read,
+        id: &str,
+        owner: u32,
+        limits: UnpackLimits,
+    ) -> Result<Unpacked, UnpackError> {
+        let work = Work::scratch(&self.paths, id)?;
+        let counts = unpack(tar, work.make_tree()?, Profile::Scratch { owner }, limits)?;
+        work.keep();
+        Ok(Unpacked { entries: counts.entries, bytes: counts.bytes })
+    }
+
+    /// Writes a small blob, such as a manifest.
+    pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = oci::digest_of(bytes);
+        let work = Work::layer(&self.paths)?;
+        let path = work.path().join("blob");
+        let write = || {
+            let mut file = File::create_new(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            Ok(file)
+        };
+        let file = write().map_err(|e| system("write", &path, e))?;
+        self.commit_blob(&work, &file, &digest)?;
+        Ok(digest)
+    }
+
+    /// A blob of at most `max_bytes`, checked against its digest.
+    pub fn read_blob(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>, StoreError> {
+        let (hex, path) = (digest.hex(), self.paths.blob(digest));
+        let relative = format!("{}/{hex}", &hex[..2]);
+        let bytes = read_small(&self.blobs, &relative, &path, max_bytes)?
+            .ok_or_else(|| StoreError::Missing { path: path.display().to_string() })?;
+        if oci::digest_of(&bytes) != *digest {
+            let what = "its content is not what its name says".to_owned();
+            return Err(StoreError::Damaged { path: path.display().to_string(), what });
+        }
+        Ok(bytes)
+    }
+
+    /// Removes what unfinished unpackings left. Only while nobody else writes to the store: at start-up.
+    pub fn sweep_unfinished(&self) -> Result<(), StoreError> {
+        let path = self.paths.layers().join(".new");
+        match std::fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("remove", &path, error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn prepare(&self, tar: impl Read, limits: UnpackLimits) -> Result<Prepared, UnpackError> {
+        let work = Work::layer(&self.paths)?;
+        let path = work.path().join("blob");
+        let store = |action: &'static str, error| StoreError::System {
+            action,
+            path: path.display().to_string(),
+            source: error,
+        };
+        let (gzip, input) = peek_gzip(tar).map_err(crate::reader::TarError::Input)?;
+        let file = File::create_new(&path).map_err(|e| store("make", e))?;
+        let mut blob = BlobWriter::new(file, !gzip).map_err(|e| store("write", e))?;
+        let tee = Tee { input, blob: &mut blob };
+        let content: &mut dyn Read = if gzip { &mut decompress(tee) } else { &mut { tee } };
+        let mut hashed = Hashed { input: content, hash: Sha256::new() };
+        let counts = unpack(&mut hashed, work.make_tree()?, Profile::Layer, limits)?;
+        let diff_id = DiffId(Digest::from_bytes(hashed.hash.finalize().into()));
+        let blob = blob.finish().map_err(|e| store("write", e))?;
+        let published = Published {
+            diff_id,
+            blob_digest: blob.digest,
+            blob_bytes: blob.size_bytes,
+            tree_bytes: counts.bytes,
+            inodes: counts.inodes,
+        };
+        self.commit_blob(&work, &blob.file, &blob.digest)?;
+        work.write_meta(&Meta { normaliser: NORMALISER, published: published.clone() })?;
+        Ok(Prepared { work, published })
+    }
+
+    fn commit(&self, prepared: Prepared) -> Result<Published, StoreError> {
+        let Prepared { work, published } = prepared;
+        let path = self.paths.layer(&published.diff_id);
+        // The tree's files too: a name must not come back with empty files after a power cut.
+        syncfs(&self.layers).map_err(|e| system("write to disk", &path, e.into()))?;
+        let name = format!("sha256-{}", published.diff_id.hex());
+        match renameat_with(&self.layers, work.relative(), &self.layers, &name, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                work.keep();
+                sync(&self.layers, &path)?;
+            }
+            // Somebody else published the same layer meanwhile: ours goes.
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(system("publish", &path, errno.into())),
+        }
+        Ok(published)
+    }
+
+    fn commit_blob(&self, work: &Work, file: &File, digest: &Digest) -> Result<(), StoreError> {
+        let (hex, path) = (digest.hex(), self.paths.blob(digest));
+        let failed = |errno: Errno| system("keep the blob", &path, errno.into());
+        file.set_permissions(Permissions::from_mode(0o644)).map_err(|e| system("keep the blob", &path, e))?;
+        match mkdirat(&self.blobs, &hex[..2], Mode::from_raw_mode(0o755)) {
+            Ok(()) => sync(&self.blobs, &path)?,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+        let directory = open_directory(&self.blobs, &hex[..2]).map_err(failed)?;
+        let from = format!("{}/blob", work.relative());
+        match renameat_with(&self.layers, from, &directory, &hex, RenameFlags::NOREPLACE) {
+            Ok(()) => sync(&directory, &path),
+            Err(Errno::EXIST) => work.remove_blob(),
+            Err(errno) => Err(failed(errno)),
+        }
+    }
+}
+
+fn open_or_make(path: &Path) -> Result<OwnedFd, StoreError> {
+    if !path.exists() {
+        DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|e| system("make", path, e))?;
+    }
+    open_directory(rustix::fs::CWD, path).map_err(|errno| system("open", path, errno.into()))
+}
+
+fn open_directory(at: impl rustix::fd::AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+    openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn read_small(
+    at: &OwnedFd,
+    relative: &str,
+    path: &Path,
+    max_bytes: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let handle =
+        match openat(at, relative, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(handle) => handle,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(system("open", path, errno.into())),
+        };
+    let mut bytes = Vec::new();
+    File::from(handle).take(max_bytes + 1).read_to_end(&mut bytes).map_err(|e| system("read", path, e))?;
+    if bytes.len() as u64 > max_bytes {
+        let what = format!("it is larger than {max_bytes} bytes");
+        return Err(StoreError::Damaged { path: path.display().to_string(), what });
+    }
+    Ok(Some(bytes))
+}
+
+fn sync(directory: &OwnedFd, path: &Path) -> Result<(), StoreError> {
+    rustix::fs::fsync(directory).map_err(|errno| system("write to disk", path, errno.into()))
+}
+
+fn system(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::System { action, path: path.display().to_string(), source }
+}

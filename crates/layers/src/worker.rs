@@ -1,0 +1,61 @@
+//! What `windlass worker …` does with the store: tars on stdin, one line of JSON on stdout, errors on stderr with
+//! exit status 1. The helper starts these as root of the store's range.
+
+use crate::{Store, UnpackLimits, base};
+use model::Paths;
+use serde::Serialize;
+use std::{
+    error::Error,
+    io::{Write as _, stdin, stdout},
+    path::Path,
+    process::ExitCode,
+};
+
+/// stdin: the tar of a layer, plain or gzip. stdout: [`crate::Published`].
+pub fn unpack_layer(data: &Path) -> ExitCode {
+    run("unpack-layer", || Ok(open(data)?.unpack_layer(stdin().lock(), UnpackLimits::LAYER)?))
+}
+
+/// stdin: a tar, plain. stdout: [`crate::Unpacked`].
+pub fn unpack_scratch(data: &Path, id: &str, owner: u32, max_bytes: u64, max_entries: u64) -> ExitCode {
+    let limits = UnpackLimits { max_entries, max_bytes };
+    run("unpack-scratch", || Ok(open(data)?.unpack_scratch(stdin().lock(), id, owner, limits)?))
+}
+
+/// Brings in the base images that lie in `<data>/base`. stdout: [`base::BaseImages`].
+pub fn import_base(data: &Path) -> ExitCode {
+    run("import-base", || Ok(base::import(&open(data)?, &data.join("base"))?))
+}
+
+fn open(data: &Path) -> Result<Store, Box<dyn Error>> {
+    // Workers have nothing in the run directory.
+    Ok(Store::open(&Paths::new(data, data))?)
+}
+
+fn run<T: Serialize>(name: &str, work: impl FnOnce() -> Result<T, Box<dyn Error>>) -> ExitCode {
+    let print = |answer: &T| -> Result<(), Box<dyn Error>> {
+        let mut line = serde_json::to_vec(answer)?;
+        line.push(b'\n');
+        stdout().write_all(&line)?;
+        Ok(stdout().flush()?)
+    };
+    match work().and_then(|answer| print(&answer)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("windlass {name}: {}", chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One sentence: the error and what caused it.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
