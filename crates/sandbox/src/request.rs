@@ -167,6 +167,9 @@ pub enum Worker {
     /// stdin: a tar, plain. Unpacks below `scratch/<id>/tree`, everything owned by `owner` (inside ids).
     /// stdout: one JSON `layers::Unpacked`. Runs as root of the store's range.
     UnpackScratch { id: SandboxId, owner: u32, max_bytes: u64, max_entries: u64 },
+    /// Publishes the base images that lie in `<data>/base`. stdout: one JSON `layers::base::BaseImages`.
+    /// Runs as root of the store's range.
+    ImportBase,
     /// Reads the merged view of an ended build read-only at /view (owners shifted to the store's range) and writes
     /// layers and blobs. stdin: JSON `lifecycle::export::Request`, stdout: JSON `lifecycle::export::Report`.
     Export { sandbox: SandboxId },
