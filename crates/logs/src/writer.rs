@@ -2,7 +2,7 @@
 
 use crate::row::{Flags, Stream, encode, now_microseconds};
 use rustix::fs::{Mode, OFlags, SeekFrom};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -34,16 +34,28 @@ impl Writer {
         Self { file, limit_bytes, left_bytes: 0, dropped_rows: 0, frame: Vec::new() }
     }
 
-    /// Appends one row with the time of now. Beyond the limit: `Ok`, and the row is counted as dropped.
+    /// Appends one row with the time of now. Beyond the limit or on a full disk: `Ok`, and the row is counted as
+    /// dropped.
     pub fn row(&mut self, stream: Stream, flags: Flags, text: &[u8]) -> io::Result<()> {
         self.encode(stream, flags, text);
         if !self.fits()? {
             self.dropped_rows += 1;
             return Ok(());
         }
-        self.tell_dropped()?;
+        let told = self.tell_dropped();
         self.encode(stream, flags, text);
-        self.append()
+        match told.and_then(|()| self.append()) {
+            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                self.dropped_rows += 1;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the last row was dropped: who writes more should slow down.
+    pub fn is_dropping(&self) -> bool {
+        self.dropped_rows > 0
     }
 
     /// Appends what the platform has to say, one row a line, whatever the limit.
@@ -66,7 +78,7 @@ impl Writer {
         }
         let rows = if self.dropped_rows == 1 { "row" } else { "rows" };
         let text =
-            format!("{} {rows} dropped: this log may hold {} bytes", self.dropped_rows, self.limit_bytes);
+            format!("{} {rows} dropped: no room (this log may hold {} bytes)", self.dropped_rows, self.limit_bytes);
         self.encode(Stream::Marker, Flags::NONE, text.as_bytes());
         self.append()?;
         self.dropped_rows = 0;

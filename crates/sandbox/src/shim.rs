@@ -2,16 +2,30 @@
 //!
 //! The helper starts `windlass shim` as root with three descriptors ([`CONFIG_FD`], [`LOG_FD`], [`READY_FD`]). The shim
 //! locks `shim.lock`, makes the sandbox's mounts, runs the runtime's `create`, says [`Ready`], waits on `shim.sock` to
-//! be told to start, then gives up root (it keeps CAP_KILL only), drains stdout and stderr into the log, ends what
+//! be told to start, then gives up root (it keeps `CAP_KILL` only), drains stdout and stderr into the log, ends what
 //! outstays its wall clock, waits for the container's first process itself and writes `exit.json`.
 //! [`state`] is the helper's side: whether a shim lives, how its sandbox ended, and asking it for something.
 
+mod inherit;
+mod keeper;
+mod pipe;
+mod place;
+mod privilege;
+mod runtime;
 pub mod state;
 
-use crate::request::SandboxId;
+use crate::cgroup::{CgroupError, Group, MemoryWatch};
+use crate::mounts::{self, MountError};
+use crate::request::{Ended, SandboxId};
+use keeper::{Container, Keeper};
 use model::Limits;
+use place::Place;
+use runtime::{Failure, Refusal, Runtime, RuntimeError};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
+use thiserror::Error;
 
 /// Descriptor with the [`Config`] as JSON, read to its end.
 pub const CONFIG_FD: i32 = 3;
@@ -54,4 +68,104 @@ pub enum Ready {
     Ended,
     /// The platform's fault; nothing was left running and there is no `exit.json`.
     Failed { text: String },
+}
+
+/// Why a shim could not do its work: the platform's fault.
+#[derive(Debug, Error)]
+enum ShimError {
+    #[error("descriptor {0} is not open: `windlass shim` is started by the helper only")]
+    NotInherited(i32),
+    #[error("cannot read the shim's configuration")]
+    Config(#[source] io::Error),
+    #[error("cannot use {0} in the sandbox's directory")]
+    Place(&'static str, #[source] io::Error),
+    #[error("another shim keeps this sandbox")]
+    Locked,
+    #[error("cannot {0}")]
+    Kernel(&'static str, #[source] io::Error),
+    #[error(transparent)]
+    Mounts(#[from] MountError),
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+}
+
+/// An error with its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// `windlass shim`: keeps one container from its creation to its end. Exit status 0 when `exit.json` was written.
+pub fn main() -> ExitCode {
+    match inherit::take().and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("windlass shim: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(inherited: inherit::Inherited) -> Result<(), ShimError> {
+    let inherit::Inherited { config, log, ready } = inherited;
+    let mut log = logs::Writer::from_fd(log, config.limits.log_bytes);
+    let runtime = Runtime::new(&config);
+    match set_up(&config, &runtime) {
+        Ok((place, Ok(container))) => {
+            inherit::say(ready, &Ready::Created { pid: container.pid });
+            let ended = Keeper::new(&config, &runtime, &place, container, log).run()?;
+            place.record(&ended)
+        }
+        Ok((place, Err(refusal))) => {
+            log.platform(&refusal.text).map_err(|error| ShimError::Kernel("write to the log", error))?;
+            place.record(&ended_before_start(refusal.status))?;
+            inherit::say(ready, &Ready::Ended);
+            Ok(())
+        }
+        Err(error) => {
+            inherit::say(ready, &Ready::Failed { text: chain(&error) });
+            Err(error)
+        }
+    }
+}
+
+fn ended_before_start(status: i32) -> Ended {
+    Ended {
+        status,
+        killed_by: None,
+        memory_peak_bytes: 0,
+        memory_kills: 0,
+        cpu_microseconds: 0,
+        wall_microseconds: 0,
+    }
+}
+
+/// Everything up to a container that waits to be started; nothing is left running after an error or a refusal.
+fn set_up(config: &Config, runtime: &Runtime) -> Result<(Place, Result<Container, Refusal>), ShimError> {
+    let place = Place::take(&config.directory)?;
+    // Not in the terminal's process group: Ctrl-C there is for the platform, not for what tools run.
+    let _ = rustix::process::setsid(); // Refused when it leads a session already, which is as good.
+    rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
+        .map_err(|error| ShimError::Kernel("become the parent of orphans", error.into()))?;
+    mounts::enter(&config.mounts)?;
+    let created = match runtime.create() {
+        Ok(created) => created,
+        Err(Failure::Refused(refusal)) => return Ok((place, Err(refusal))),
+        Err(Failure::Runtime(error)) => return Err(error.into()),
+    };
+    let group = Group::new(&config.cgroup);
+    match MemoryWatch::new(&group) {
+        Ok(memory) => Ok((place, Ok(Container::new(created, group, memory)))),
+        Err(error) => {
+            runtime.delete();
+            Err(error.into())
+        }
+    }
 }

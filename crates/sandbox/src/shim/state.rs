@@ -3,11 +3,12 @@
 //! A living shim holds an exclusive flock on `shim.lock`. `exit.json` is empty until the end, written by one `write`
 //! before the lock goes. So: lock free and `exit.json` empty or missing = the shim was lost.
 
-use crate::request::{Ended, State};
+use crate::request::{Ended, KilledBy, State};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub enum Ask {
     /// Lets the created process run. Asked again: nothing more happens.
     Start,
     /// SIGTERM now, SIGKILL to the whole tree after the grace. The reply does not wait for the end.
-    Kill { grace_milliseconds: u64, because: crate::request::KilledBy },
+    Kill { grace_milliseconds: u64, because: KilledBy },
     /// Where is it?
     State,
 }
@@ -87,7 +88,10 @@ pub fn ended(directory: &Path) -> io::Result<Option<Ended>> {
 
 /// Asks the sandbox's shim and waits at most ten seconds for its reply. Refused or missing socket: no shim.
 pub fn ask(directory: &Path, ask: Ask) -> io::Result<Reply> {
-    let mut socket = UnixStream::connect(directory.join(SOCKET_FILE))?;
+    // By the directory's descriptor: a socket's address holds 107 bytes, a directory's name may be longer.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+    let mut socket = UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET_FILE}", directory.as_raw_fd()))?;
     socket.set_read_timeout(Some(Duration::from_secs(10)))?;
     socket.set_write_timeout(Some(Duration::from_secs(10)))?;
     let mut line = serde_json::to_vec(&ask)?;
