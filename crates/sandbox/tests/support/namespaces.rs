@@ -79,6 +79,7 @@ impl Namespace {
         self.keeper.wait().unwrap();
     }
 
+    #[allow(dead_code, reason = "only the tests of tools join namespaces by it")]
     pub fn process_id(&self) -> u32 {
         self.keeper.id()
     }
