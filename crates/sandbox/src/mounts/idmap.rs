@@ -77,7 +77,8 @@ pub fn user_namespace(inside: u32, outside: u32, count: u32) -> io::Result<Owned
     }
     drop((tell_ready, hold));
     let mut word = [0; 1];
-    let made = ready.read_exact(&mut word).map_err(|_| io::Error::other("the kernel gives no user namespace"));
+    let made =
+        ready.read_exact(&mut word).map_err(|_| io::Error::other("the kernel gives no user namespace"));
     let opened = made.and_then(|()| {
         let map = format!("{inside} {outside} {count}\n");
         std::fs::write(format!("/proc/{child}/uid_map"), &map)?;

@@ -39,7 +39,8 @@ fn option_path(path: &Path) -> Result<String, MountError> {
     match path.to_str() {
         Some(text) if !text.contains([',', ':', '\\', '"']) => Ok(text.to_owned()),
         _ => {
-            let reason = std::io::Error::other("choose directories without comma, colon, quote and backslash");
+            let reason =
+                std::io::Error::other("choose directories without comma, colon, quote and backslash");
             Err(MountError::new("cannot use in an overlay the path", path, reason))
         }
     }

@@ -1,0 +1,211 @@
+//! The root side: mounts, id maps, control groups, networks and the OCI runtime, behind the typed verbs of
+//! [`request`](crate::request). Blocking threads, no async, no parser of strangers' bytes.
+//!
+//! Its truth is on disk (`<run>/sandboxes/<id>`) and in the shims' locks; memory only mirrors it, so that a helper
+//! that was killed goes on where it was ([`reconcile`]).
+
+mod bundle;
+mod check;
+mod create;
+mod disk;
+#[cfg(test)]
+mod example;
+mod facts;
+mod git;
+mod keep;
+mod place;
+mod reconcile;
+mod refusal;
+mod serve;
+mod spawn;
+mod tree;
+mod verbs;
+mod workers;
+
+pub use refusal::Refusal;
+
+use crate::network::tool::ToolNetwork;
+use crate::request::{Kind, SandboxId};
+use keep::Kept;
+use model::{Instance, Paths};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use thiserror::Error;
+
+/// What the operator and `windlass up` decide.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub instance: Instance,
+    pub paths: Paths,
+    /// The `windlass` binary, for shims and workers; all may read it and its directory.
+    pub program: PathBuf,
+    /// The OCI runtime's program.
+    pub runtime: PathBuf,
+    /// The git program.
+    pub git: PathBuf,
+    /// The directory with the git hooks.
+    pub hooks: PathBuf,
+    /// Bound over the image's bundle in builds that ask for it.
+    pub ca_bundle: Option<PathBuf>,
+    /// `address/prefix` of the tools' network, for example 10.128.0.0/10.
+    pub network_pool: String,
+    /// What tools may ask for names; see [`system_resolvers`](crate::network::tool::system_resolvers).
+    pub resolvers: Vec<Ipv4Addr>,
+    /// Free bytes below which no build starts, and below half of which the largest one is ended.
+    pub free_reserve_bytes: u64,
+}
+
+/// Why the helper does not serve.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    #[error("the helper needs root; start the platform with `windlass up` as root")]
+    NotRoot,
+    #[error("the tools' network cannot be used")]
+    Network(#[from] crate::network::NetworkError),
+    #[error("the helper cannot take over what is there")]
+    Prepare(#[from] Refusal),
+    #[error("the helper's socket {} cannot be used", path.display())]
+    Socket {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the helper has no thread to watch builds")]
+    Thread(#[source] io::Error),
+}
+
+/// The helper's memory.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) config: Config,
+    pub(crate) network: ToolNetwork,
+    kept: Mutex<BTreeMap<SandboxId, Arc<Kept>>>,
+    /// Ids that somebody is making or removing at this moment.
+    busy: Mutex<BTreeSet<SandboxId>>,
+    freed: Condvar,
+}
+
+/// Serves for ever, on the listener that the starter holds or else on one made at [`Paths::helper_socket`].
+pub fn serve(config: Config, listener: Option<UnixListener>) -> Result<(), ServeError> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(ServeError::NotRoot);
+    }
+    raise_open_files();
+    let network = ToolNetwork::new(config.instance, &config.network_pool, config.resolvers.clone())?;
+    let state = Arc::new(State {
+        config,
+        network,
+        kept: Mutex::default(),
+        busy: Mutex::default(),
+        freed: Condvar::new(),
+    });
+    reconcile::prepare_directories(&state)?;
+    reconcile::sweep_store(&state);
+    reconcile::adopt(&state)?;
+    let watcher = Arc::clone(&state);
+    thread::Builder::new()
+        .name("disk".to_owned())
+        .spawn(move || disk::watch(&watcher))
+        .map_err(ServeError::Thread)?;
+    let path = state.config.paths.helper_socket();
+    let failed = |source| ServeError::Socket { path: path.clone(), source };
+    let listener = match listener {
+        Some(listener) => listener,
+        None => listen(&path, state.config.instance.serve_id()).map_err(failed)?,
+    };
+    Err(failed(serve::accept(&state, &listener)))
+}
+
+/// A socket that only serve may connect to.
+fn listen(path: &Path, owner: u32) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    chown(path, Some(owner), Some(owner))?;
+    Ok(listener)
+}
+
+/// Many sandboxes, deep trees: as many open files as the machine allows.
+fn raise_open_files() {
+    let resource = rustix::process::Resource::Nofile;
+    let mut limit = rustix::process::getrlimit(resource);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(resource, limit) {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
+/// An id is free again when this goes.
+struct Occupied<'a> {
+    state: &'a State,
+    id: SandboxId,
+}
+
+impl Drop for Occupied<'_> {
+    fn drop(&mut self) {
+        self.state.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.state.freed.notify_all();
+    }
+}
+
+impl State {
+    /// Waits until nobody else makes or removes a sandbox of this id.
+    fn occupy(&self, id: &SandboxId) -> Occupied<'_> {
+        let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.freed.wait_while(busy, |busy| busy.contains(id));
+        waited.unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        Occupied { state: self, id: id.clone() }
+    }
+
+    fn find(&self, id: &SandboxId) -> Option<Arc<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn add(&self, kept: Arc<Kept>) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(kept.spec.id.clone(), kept);
+    }
+
+    fn forget(&self, id: &SandboxId) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    fn all(&self) -> Vec<Arc<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    fn running_builds(&self) -> Vec<Arc<Kept>> {
+        let mut all = self.all();
+        all.retain(|kept| kept.spec.kind == Kind::Build && kept.ended().is_none());
+        all
+    }
+
+    /// The runtime's `--root`.
+    fn runtime_root(&self) -> PathBuf {
+        self.config.paths.run.join("runtime")
+    }
+
+    /// Where workers of the store mount their root, each in its own mount namespace.
+    fn worker_root(&self) -> PathBuf {
+        self.config.paths.run.join("worker")
+    }
+
+    /// A container's name for the runtime.
+    fn container(&self, id: &SandboxId) -> String {
+        format!("{}-{id}", self.config.instance.tag())
+    }
+
+    /// A sandbox's control group.
+    fn cgroup(&self, id: &SandboxId) -> String {
+        format!("/{}/{id}", self.config.instance.tag())
+    }
+}

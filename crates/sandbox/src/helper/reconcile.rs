@@ -1,0 +1,122 @@
+//! What a starting helper finds: sandboxes that run are adopted untouched, everything half-made or orphaned goes.
+
+use super::keep::{self, Kept};
+use super::place::Place;
+use super::refusal::Refusal;
+use super::{State, tree};
+use crate::request::{Network, SandboxId};
+use model::instance::RangeIndex;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Makes the directories that the helper and its workers need, with their owners.
+pub(crate) fn prepare_directories(state: &State) -> Result<(), Refusal> {
+    let paths = &state.config.paths;
+    let instance = state.config.instance;
+    let store = instance.first_id(RangeIndex::STORE);
+    let (git, serve) = (instance.git_id(), instance.serve_id());
+    let layers = paths.layers();
+    let wanted = [
+        // Lent and looked through by other ids: only the owner lists them.
+        (paths.run.clone(), 0o711, None),
+        (paths.sandbox_runs(), 0o711, Some((0, 0))),
+        (state.worker_root(), 0o711, Some((0, 0))),
+        (state.runtime_root(), 0o700, Some((0, 0))),
+        (paths.data.clone(), 0o711, None),
+        (paths.sandboxes(), 0o700, Some((0, 0))),
+        (layers.clone(), 0o755, Some((store, store))),
+        (layers.join(".new"), 0o755, Some((store, store))),
+        (layers.join(".trash"), 0o755, Some((store, store))),
+        (paths.data.join("scratch"), 0o755, Some((store, store))),
+        (paths.data.join("blobs"), 0o755, Some((store, store))),
+        (paths.blobs(), 0o755, Some((store, store))),
+        // Filled by the set-up script, as root.
+        (paths.data.join("base"), 0o755, None),
+        (paths.data.join("git"), 0o750, Some((git, serve))),
+    ];
+    for (directory, mode, owner) in wanted {
+        make(&directory, mode, owner).map_err(|error| {
+            Refusal::platform(format_args!("cannot prepare the directory {}", directory.display()), &error)
+        })?;
+    }
+    Ok(())
+}
+
+/// One that exists and belongs to somebody keeps its mode and owner where none is asked for.
+fn make(directory: &Path, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let is_new = !directory.exists();
+    fs::create_dir_all(directory)?;
+    if is_new || owner.is_some() {
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode))?;
+    }
+    if let Some((user, group)) = owner {
+        chown(directory, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// Adopts what has a record and removes what has none.
+pub(crate) fn adopt(state: &Arc<State>) -> Result<(), Refusal> {
+    let paths = &state.config.paths;
+    for id in ids_in(&paths.sandbox_runs())? {
+        let place = Place::new(paths, &id);
+        match place.record() {
+            Ok(Some(record)) => {
+                let cgroup = state.cgroup(&id);
+                let kept = Arc::new(Kept::new(record.spec, record.address, place, cgroup));
+                keep::keep(state, &kept, Vec::new()).map_err(|error| {
+                    Refusal::platform(format_args!("cannot adopt the sandbox {id}"), &error)
+                })?;
+                state.add(kept);
+                continue;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(sandbox = %id, %error, "the record of a sandbox is damaged"),
+        }
+        let _busy = state.occupy(&id);
+        state.clear(&id, &place)?;
+    }
+    // After a reboot the run directory is empty and what sandboxes wrote is still there.
+    for id in ids_in(&paths.sandboxes())? {
+        if state.find(&id).is_none() {
+            state.clear(&id, &Place::new(paths, &id))?;
+        }
+    }
+    if state.all().iter().any(|kept| kept.spec.network == Network::Tool)
+        && let Err(error) = state.network.prepare()
+    {
+        tracing::error!(%error, "the rules of running tools cannot be renewed");
+    }
+    Ok(())
+}
+
+/// Removes what dead workers were writing: none of them outlives its helper.
+pub(crate) fn sweep_store(state: &State) {
+    for area in [".new", ".trash"] {
+        let area = state.config.paths.layers().join(area);
+        let Ok(entries) = fs::read_dir(&area) else { continue };
+        for entry in entries.flatten() {
+            if let Err(error) = tree::remove(&entry.path()) {
+                tracing::warn!(path = %entry.path().display(), %error, "cannot sweep");
+            }
+        }
+    }
+}
+
+fn ids_in(directory: &Path) -> Result<Vec<SandboxId>, Refusal> {
+    let failed = |error: &io::Error| {
+        Refusal::platform(format_args!("cannot read the directory {}", directory.display()), error)
+    };
+    let mut ids = Vec::new();
+    for entry in fs::read_dir(directory).map_err(|error| failed(&error))? {
+        let entry = entry.map_err(|error| failed(&error))?;
+        match entry.file_name().to_str().map(str::parse) {
+            Some(Ok(id)) => ids.push(id),
+            _ => tracing::warn!(path = %entry.path().display(), "not a sandbox's directory; left alone"),
+        }
+    }
+    Ok(ids)
+}
