@@ -1,1 +1,92 @@
 //! What every database must keep, as tests that any of them can run.
+//!
+//! [`contract!`](crate::contract!) in a database's tests makes one test of each case below; its argument is an async
+//! function that gives a fresh, empty store, and whatever must live as long. Cases speak through [`Town`].
+
+#![expect(clippy::unwrap_used, reason = "these are tests, only compiled where several crates can run them")]
+
+pub mod builds;
+pub mod deploys;
+pub mod fairness;
+pub mod layers;
+pub mod people;
+pub mod queue;
+pub mod tools;
+mod town;
+
+pub use town::Town;
+
+/// Makes a test of every case: `store::contract!(fresh_store)`.
+#[macro_export]
+macro_rules! contract {
+    ($make:ident) => {
+        $crate::contract! { @cases $make;
+            people {
+                the_operator_of_the_first_start_is_the_same_at_the_second,
+                a_user_name_is_taken_once,
+                a_token_stands_for_its_user_until_it_is_revoked,
+                a_token_ends_when_its_time_has_come,
+                a_token_for_one_tool_dies_with_it,
+                the_use_of_a_token_is_noted_once_a_minute,
+                members_have_roles_and_strangers_have_none,
+                the_last_owner_stays,
+                what_people_do_is_in_the_audit_and_what_failed_is_not,
+            }
+            tools {
+                a_name_is_taken_once,
+                a_deleted_name_comes_back_with_another_id_and_range,
+                a_deleted_tool_is_gone_from_every_list_and_its_runs_end,
+                ranges_are_spent_one_by_one_and_then_there_are_none,
+                the_first_production_branch_stays,
+                people_stop_start_and_restart_tools,
+            }
+            queue {
+                a_push_is_recorded_once_however_often_it_is_told,
+                a_push_walks_the_line_and_its_outputs_stay,
+                a_red_step_skips_the_rest_and_says_why,
+                a_platform_fault_waits_a_little_and_is_tried_three_times,
+                a_claim_that_ran_out_can_write_nothing,
+                a_beat_keeps_a_claim_alive,
+                a_claim_that_is_handed_back_is_there_at_once_for_the_next,
+                a_cancelled_run_hears_it_at_its_next_beat,
+                a_run_that_has_ended_cannot_be_cancelled,
+                a_newer_push_takes_over_from_older_ones_on_the_same_ref_only,
+                the_same_commit_can_run_again,
+                runs_are_listed_newest_first_in_pages,
+            }
+            fairness {
+                the_tool_with_the_fewest_running_steps_goes_first_then_the_oldest,
+                a_tool_never_runs_more_than_its_share_nor_the_machine_more_than_it_can,
+                releases_of_one_tool_never_run_side_by_side,
+                workers_that_race_never_get_the_same_step,
+            }
+            builds {
+                an_image_reads_back_as_it_was_stored,
+                an_image_needs_its_layers,
+                the_next_build_starts_from_its_own_branch_else_from_the_newest,
+                one_release_per_run_numbered_from_one,
+                a_release_needs_its_images,
+            }
+            deploys {
+                an_environment_moves_only_from_what_was_expected,
+                a_failed_release_spends_its_number,
+                replicas_are_found_again,
+            }
+            layers {
+                a_layer_in_use_is_not_retired,
+                a_retired_layer_cannot_be_held_until_it_is_stored_again,
+                a_hold_ends_with_its_time,
+                a_cleared_tool_lets_go_of_its_layers,
+            }
+        }
+    };
+    (@cases $make:ident; $($room:ident { $($case:ident,)* })*) => {
+        $(mod $room {
+            $(#[tokio::test]
+            async fn $case() {
+                let (store, _keep) = super::$make().await;
+                $crate::contract::$room::$case(&$crate::contract::Town { store }).await;
+            })*
+        })*
+    };
+}
