@@ -58,6 +58,11 @@ impl Paths {
     pub fn operator_token(&self) -> PathBuf {
         self.keys().join("operator-token")
     }
+    /// The address that this platform serves, as people type it, so that root's `windlass login` finds the token above
+    /// and shows it to no other address.
+    pub fn served_address(&self) -> PathBuf {
+        self.keys().join("address")
+    }
     /// Per sandbox: `upper/`, `work/` or `upper.img`. The helper's alone.
     pub fn sandboxes(&self) -> PathBuf {
         self.data.join("sandboxes")
@@ -70,7 +75,7 @@ impl Paths {
         self.run.join("helper.sock")
     }
     pub fn router_socket(&self) -> PathBuf {
-        self.run.join("router.sock")
+        self.run.join("router/control.sock")
     }
     /// Where serve answers HTTP for the router.
     pub fn serve_socket(&self) -> PathBuf {
