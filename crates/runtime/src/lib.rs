@@ -74,6 +74,8 @@ pub trait Runtime: Send + Sync {
     async fn remove_scratch(&self, id: &SandboxId) -> Result<(), RuntimeError>;
     /// Publishes a layer tar, plain or gzip.
     async fn publish_layer(&self, tar: OwnedFd) -> Result<layers::Published, RuntimeError>;
+    /// Publishes the base images that lie beside the store; those that are there already are not read again.
+    async fn import_base(&self) -> Result<layers::base::BaseImages, RuntimeError>;
     /// Turns what an ended build left into an image in the layer store.
     async fn export(&self, id: &SandboxId, request: &export::Request) -> Result<export::Report, RuntimeError>;
 }

@@ -52,7 +52,7 @@ impl Machine {
         let mut stderr = pipe::Receiver::from_owned_fd(stderr_read).map_err(io)?.take(16 * 1024);
         let (read, _) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
         read.map_err(io)?;
-        let status = running.wait().await.map_err(away)?;
+        let status = running.status().await.map_err(away)?;
         let said = String::from_utf8_lossy(&err).trim().to_owned();
         if status != 0 {
             let text = if said.is_empty() { format!("it ended with status {status}") } else { said };
@@ -130,6 +130,11 @@ impl Runtime for Machine {
 
     async fn publish_layer(&self, tar: OwnedFd) -> Result<layers::Published, RuntimeError> {
         self.answer("publishing a layer", Worker::UnpackLayer, tar).await
+    }
+
+    async fn import_base(&self) -> Result<layers::base::BaseImages, RuntimeError> {
+        let nothing = bytes_as_file(&[]).map_err(|source| RuntimeError::Io { what: "a worker", source })?;
+        self.answer("bringing in the base images", Worker::ImportBase, nothing).await
     }
 
     async fn export(&self, id: &SandboxId, request: &export::Request) -> Result<export::Report, RuntimeError> {

@@ -1,8 +1,63 @@
-//! Programs that only the platform starts: not in any help text, recognised by their first argument alone.
+//! Programs that only the platform starts: not in any help text, recognised by their name or first argument alone.
 
-use std::process::ExitCode;
+use git::hook::Stage;
+use sandbox::worker::Entered;
+use std::{env, path::Path, process::ExitCode};
 
-/// Runs an internal program when the first argument names one.
+/// Runs an internal program when this process was started as one.
 pub(crate) fn run() -> Option<ExitCode> {
-    None
+    let mut arguments = env::args();
+    let called_as = arguments.next().unwrap_or_default();
+    // git calls hooks by their file name.
+    match Path::new(&called_as).file_name().and_then(|name| name.to_str()) {
+        Some("pre-receive") => return Some(hook(Stage::PreReceive)),
+        Some("proc-receive") => return Some(hook(Stage::ProcReceive)),
+        _ => {}
+    }
+    match arguments.next()?.as_str() {
+        "shim" => Some(sandbox::shim::main()),
+        "worker" => Some(worker(&arguments.next().unwrap_or_default())),
+        part => crate::parts::run(part, arguments),
+    }
+}
+
+fn hook(stage: Stage) -> ExitCode {
+    match git::hook::main(stage) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("windlass: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn worker(kind: &str) -> ExitCode {
+    if kind == "egress" {
+        return match egress::worker::main() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        };
+    }
+    match sandbox::worker::enter() {
+        Ok(Entered::UnpackLayer { data }) => layers::worker::unpack_layer(&data),
+        Ok(Entered::UnpackScratch { data, id, owner, max_bytes, max_entries }) => {
+            layers::worker::unpack_scratch(&data, id.as_str(), owner, max_bytes, max_entries)
+        }
+        Ok(Entered::ImportBase { data }) => layers::worker::import_base(&data),
+        Ok(Entered::Export { data }) => lifecycle::worker::export(&data),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    eprintln!("windlass worker: {text}");
+    ExitCode::FAILURE
 }

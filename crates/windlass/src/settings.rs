@@ -17,6 +17,7 @@ pub(crate) struct Settings {
     pub paths: Places,
     pub sandbox: Sandbox,
     pub egress: Egress,
+    pub network: Network,
     pub runs: Runs,
     pub git: Git,
     pub log: Log,
@@ -62,6 +63,13 @@ pub(crate) struct Egress {
     pub resolver: Option<IpAddr>,
     /// The CA bundle that builds see; needed where a hop inspects TLS. Never part of an image.
     pub ca_bundle: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Network {
+    /// Addresses of running tools, `address/prefix`; each platform on a machine uses its own part of it.
+    pub pool: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -117,6 +125,12 @@ impl Default for Egress {
             resolver: None,
             ca_bundle: None,
         }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { pool: "10.128.0.0/10".to_owned() }
     }
 }
 

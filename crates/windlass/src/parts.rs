@@ -1,0 +1,78 @@
+//! The platform's parts as `windlass up` starts them: `windlass <part> <windlass.toml> <instance>`, their listening
+//! socket as standard input.
+
+use crate::{serve, settings::Settings, up};
+use anyhow::{Context, Result, bail};
+use model::Instance;
+use std::{
+    env,
+    net::TcpListener,
+    os::{fd::OwnedFd, unix::net::UnixListener},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Free bytes that builds leave on the data directory's disk.
+const FREE_RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Runs a part when the arguments name one.
+pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
+    if !matches!(part, "helper" | "router" | "serve") {
+        return None;
+    }
+    let file = arguments.next().map(PathBuf::from);
+    let instance = arguments.next().and_then(|number| number.parse().ok()).map(Instance);
+    let (Some(file), Some(instance)) = (file, instance) else {
+        eprintln!("windlass {part}: parts are started by `windlass up`");
+        return Some(ExitCode::from(2));
+    };
+    match start(part, &file, instance) {
+        Ok(()) => Some(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("windlass {part}: {error:#}");
+            Some(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
+    let settings = Settings::read(file)?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level).context("windlass.toml: log.level")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    match part {
+        "helper" => helper(&settings, instance),
+        "router" => router(&settings),
+        "serve" => serve::run(&settings),
+        _ => bail!("there is no such part"),
+    }
+}
+
+/// The socket that the starter gave as standard input.
+fn socket() -> Result<OwnedFd> {
+    rustix::io::dup(std::io::stdin()).context("the starter gave no socket")
+}
+
+fn helper(settings: &Settings, instance: Instance) -> Result<()> {
+    let paths = settings.paths();
+    let config = sandbox::helper::Config {
+        instance,
+        program: env::current_exe().context("cannot tell where this program lies")?,
+        runtime: settings.sandbox.runtime.clone(),
+        git: PathBuf::from("/usr/bin/git"),
+        hooks: up::hooks::directory(&paths),
+        ca_bundle: settings.egress.ca_bundle.clone(),
+        network_pool: settings.network.pool.clone(),
+        resolvers: sandbox::network::tool::system_resolvers().context("cannot read the machine's resolvers")?,
+        free_reserve_bytes: FREE_RESERVE_BYTES,
+        paths,
+    };
+    Ok(sandbox::helper::serve(config, Some(UnixListener::from(socket()?)))?)
+}
+
+fn router(settings: &Settings) -> Result<()> {
+    rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")?;
+    let paths = settings.paths();
+    let config = router::Config { domain: settings.server.domain.clone(), paths };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    Ok(runtime.block_on(router::serve(config, TcpListener::from(socket()?)))?)
+}

@@ -1,0 +1,141 @@
+//! The platform without rights: API, git door, engine, reconciler. Config → build → run: everything is made first,
+//! then everything is started, then it waits for the end.
+
+mod base_images;
+mod git_platform;
+mod push_text;
+
+use crate::settings::Settings;
+use anyhow::{Context, Result};
+use app::{Addresses, App};
+use flow::{Line, Nudge, replicas::Deploying, routes::Routes};
+use git::{Door, Gate, Repositories, settings::Places};
+use git_platform::GitPlatform;
+use hyper_util::{rt::{TokioExecutor, TokioIo}, server::conn::auto::Builder, service::TowerToHyperService};
+use model::{Limits, limits::MIB};
+use router::Control;
+use runtime::{Machine, Runtime};
+use sandbox::client::Helper;
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use store::Store;
+use store_sqlite::SqliteStore;
+use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::{Notify, watch}};
+
+/// Runs until SIGTERM. The process has the platform's id already and gives up what else it could do.
+pub(crate) fn run(settings: &Settings) -> Result<()> {
+    rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(settings))
+}
+
+async fn serve(settings: &Settings) -> Result<()> {
+    let paths = settings.paths();
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&paths.database()).await.context("cannot open the store")?);
+    let helper = Helper::new(paths.helper_socket());
+    let runtime: Arc<dyn Runtime> = Arc::new(Machine::new(helper.clone()));
+    let repositories = Repositories::new(helper, paths.clone());
+    let base = base_images::ensure(&paths, runtime.as_ref(), store.as_ref()).await?;
+    let nudge = Arc::new(Nudge::default());
+    let app_nudge = Arc::new(Notify::new());
+    let addresses = Addresses { domain: settings.server.domain.clone(), port: settings.server.listen.port() };
+    let app = Arc::new(App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&app_nudge)));
+    app.ensure_operator().await.context("cannot make the operator's token")?;
+    let line = Arc::new(Line {
+        store,
+        runtime,
+        repositories: repositories.clone(),
+        routes: Routes::new(Control::new(&paths.router_socket())),
+        paths: paths.clone(),
+        settings: line_settings(settings)?,
+        base,
+        nudge: Arc::clone(&nudge),
+        deploying: Deploying::default(),
+    });
+
+    let git_platform = Arc::new(GitPlatform {
+        app: Arc::clone(&app),
+        repositories: repositories.clone(),
+        max_pack_bytes: settings.git.max_pack_mebibytes * MIB,
+        max_repository_bytes: settings.git.max_repository_mebibytes * MIB,
+    });
+    let gate = Arc::new(Gate::new(git_platform.clone()));
+    let places = Places { hooks: crate::up::hooks::directory(&paths), socket: paths.hook_socket() };
+    let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places };
+    let routes = web::router(app).merge(door.routes());
+
+    let (stop, stopped) = watch::channel(false);
+    let engine = tokio::spawn(flow::engine::drive(Arc::clone(&line), stopped.clone()));
+    let reconciler = tokio::spawn(flow::replicas::keep(line, stopped.clone()));
+    tokio::spawn(async move {
+        loop {
+            app_nudge.notified().await;
+            nudge.all();
+        }
+    });
+    let hook_socket = paths.hook_socket();
+    tokio::spawn(async move {
+        if let Err(error) = gate.serve(&hook_socket).await {
+            tracing::error!(%error, "git hooks cannot reach the platform");
+        }
+    });
+    let http = tokio::spawn(listen(paths.serve_socket(), routes));
+    tracing::info!(url = settings.public_url(), "serving");
+
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = http => ended.context("the API ended")??,
+    }
+    let _ = stop.send(true);
+    engine.await??;
+    reconciler.await?;
+    Ok(())
+}
+
+/// Answers HTTP for the router. Its group (the platform's) may connect, nobody else.
+async fn listen(socket: std::path::PathBuf, routes: axum::Router) -> Result<()> {
+    if socket.exists() {
+        std::fs::remove_file(&socket)?;
+    }
+    let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o660))?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        let service = TowerToHyperService::new(routes.clone());
+        tokio::spawn(async move {
+            let connection = Builder::new(TokioExecutor::new());
+            let served = connection.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "a connection ended badly");
+            }
+        });
+    }
+}
+
+fn line_settings(settings: &Settings) -> Result<flow::Settings> {
+    let mut hosts = Vec::new();
+    for group in &settings.egress.groups {
+        let rules = egress::policy::group(group);
+        hosts.extend(rules.with_context(|| format!("windlass.toml: `{group}` is no group of hosts (egress.groups)"))?);
+    }
+    hosts.extend(settings.egress.hosts.iter().map(|host| egress::HostRule::host(host)));
+    let egress = egress::Policy {
+        hosts,
+        allow_networks: settings.egress.allow_networks.clone(),
+        resolver: settings.egress.resolver,
+    };
+    egress.check().context("windlass.toml: egress")?;
+    let service = Limits { memory_bytes: settings.sandbox.service_memory_mebibytes * MIB, ..Limits::SERVICE };
+    Ok(flow::Settings {
+        build_limits: Limits { memory_bytes: settings.sandbox.build_memory_mebibytes * MIB, ..Limits::BUILD },
+        service_limits: service,
+        task_limits: Limits { memory_bytes: service.memory_bytes, ..Limits::TASK },
+        egress,
+        ca_bundle: settings.egress.ca_bundle.is_some(),
+        domain: settings.server.domain.clone(),
+        port: settings.server.listen.port(),
+        max_source_bytes: settings.git.max_source_mebibytes * MIB,
+        parallel: settings.runs.parallel,
+        per_tool: settings.runs.per_tool,
+    })
+}

@@ -1,0 +1,153 @@
+//! What a pusher reads while the run goes on, and the verdict that git prints at the end.
+
+use super::git_platform::greeted;
+use app::{App, logs::LogLine};
+use git::{Grant, Lines};
+use logs::Stream;
+use model::{
+    LogStream, Problem,
+    run::{RunState, StepKind, StepState},
+};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+use store::{Recorded, Run, Step};
+
+/// Between two looks at the run.
+const PERIOD: Duration = Duration::from_millis(50);
+/// Silence after which a line says that it still goes on.
+const STILL: Duration = Duration::from_secs(15);
+
+/// Follows one run for one pusher. The pusher may leave: every send may fail, and the run goes on.
+pub(super) struct Follower<'a> {
+    pub(super) app: &'a App,
+    pub(super) grant: &'a Grant,
+    pub(super) lines: &'a Lines,
+    /// When the push arrived.
+    pub(super) began: Instant,
+}
+
+impl Follower<'_> {
+    /// Returns when the run has ended: `None` when it ended well.
+    pub(super) async fn follow(&self, recorded: &Recorded, commit: &str) -> Result<Option<String>, Problem> {
+        let number = recorded.number;
+        let (tool, who) = (&self.grant.name, greeted(self.grant));
+        self.say(format!(" windlass  tool \"{tool}\" · run {number} · commit {} by {who}", &commit[..7])).await;
+        for older in &recorded.superseded {
+            self.say(format!(" note      run {older} of this branch ends; this push takes its place")).await;
+        }
+        let mut feed = self.app.run_log(&self.grant.actor, tool.as_str(), number, None, 0, true).await?;
+        let mut told = HashSet::new();
+        let mut last_word = Instant::now();
+        loop {
+            let (run, steps) = self.app.push_progress(recorded.run).await?;
+            // What a step wrote comes before the line that sums it up.
+            while let Some(batch) = feed.next(Duration::ZERO).await? {
+                if batch.is_empty() {
+                    break;
+                }
+                for line in batch {
+                    if let Some(text) = shown(&line) {
+                        self.say(text).await;
+                        last_word = Instant::now();
+                    }
+                }
+            }
+            for step in &steps {
+                if step.state.is_final() && told.insert(step.kind) {
+                    self.tell(&run, step).await;
+                    last_word = Instant::now();
+                }
+            }
+            if run.state.is_final() {
+                return Ok(self.verdict(&run, &steps).await);
+            }
+            if last_word.elapsed() > STILL {
+                last_word = Instant::now();
+                let step = steps.iter().find(|step| step.state == StepState::Running);
+                let what = step.map_or("waiting for its turn", |step| step.kind.as_str());
+                self.say(format!(" {what:<9} still going on after {} s", self.began.elapsed().as_secs())).await;
+            }
+            tokio::time::sleep(PERIOD).await;
+        }
+    }
+
+    async fn tell(&self, run: &Run, step: &Step) {
+        let outputs = step.outputs.as_ref();
+        match &step.state {
+            StepState::Done => {
+                if let Some(line) = outputs.and_then(|outputs| outputs["line"].as_str()) {
+                    self.say(format!(" {:<9} {line}", step.kind)).await;
+                }
+                let warnings = outputs.and_then(|outputs| outputs["warnings"].as_array());
+                for warning in warnings.into_iter().flatten().filter_map(|warning| warning.as_str()) {
+                    self.say(format!(" note      {warning}")).await;
+                }
+                if step.kind == StepKind::Deploy && outputs.is_some_and(|outputs| outputs["release"] == 1) {
+                    self.first_time().await;
+                }
+            }
+            StepState::Failed { problem, .. } => {
+                self.say(format!(" {:<9} failed: {}", step.kind, problem.title)).await;
+                for line in problem.detail.lines().chain(problem.hint.iter().flat_map(|hint| hint.lines())) {
+                    self.say(format!("           {line}")).await;
+                }
+                self.say(format!("           `windlass runs show {} --log` shows all of it", run.number)).await;
+            }
+            _ => {}
+        }
+    }
+
+    /// What is not there, said once: at a tool's first release.
+    async fn first_time(&self) {
+        for text in [
+            "files that the tool writes are gone when it is restarted: keep what matters in a database",
+            "memory and CPU are limited; `windlass logs` says when a limit ended something",
+            "only the process type `web` runs yet; others are recorded in the release",
+        ] {
+            self.say(format!(" note      {text}")).await;
+        }
+    }
+
+    async fn verdict(&self, run: &Run, steps: &[Step]) -> Option<String> {
+        let took = self.began.elapsed().as_secs_f64();
+        match run.state {
+            RunState::Live => {
+                let url = steps.iter().find_map(|step| step.outputs.as_ref()?["url"].as_str());
+                self.say(format!(" live      {}  ({took:.1} s after your push)", url.unwrap_or_default())).await;
+                None
+            }
+            RunState::Passed => {
+                let branch = run.ref_name.trim_start_matches("refs/heads/");
+                self.say(format!(" passed    {branch} builds; only the production branch is deployed  ({took:.1} s)")).await;
+                None
+            }
+            RunState::Superseded => Some(format!("a newer push took over (run {})", run.number)),
+            RunState::Cancelled => Some(format!("cancelled (run {})", run.number)),
+            RunState::Failed | RunState::Queued | RunState::Running => {
+                let failed = steps.iter().find(|step| matches!(step.state, StepState::Failed { .. }));
+                let what = failed.map_or("run", |step| step.kind.as_str());
+                Some(format!("{what} failed (run {})", run.number))
+            }
+        }
+    }
+
+    async fn say(&self, text: String) {
+        // A pusher who has left hears nothing more; the run does not depend on it.
+        let _ = self.lines.send(text).await;
+    }
+}
+
+/// Rows of buildpacks and release commands, and what a build was refused; the platform's other words are summed up.
+fn shown(line: &LogLine) -> Option<String> {
+    let LogStream::Step { step: StepKind::Build | StepKind::Release, .. } = line.stream else { return None };
+    let text = logs::clean(&line.entry.row.bytes);
+    match line.entry.row.stream {
+        Stream::Out | Stream::Err => Some(format!("           {text}")),
+        Stream::Platform if text.contains("egress-refused") || text.starts_with("killed") => {
+            Some(format!("           {text}"))
+        }
+        Stream::Platform | Stream::Marker => None,
+    }
+}
