@@ -39,15 +39,11 @@ pub const SPECIAL_IPV4: &[Network] = &[
     ipv4([224, 0, 0, 0], 3),
 ];
 
-/// IPv6: only 2000::/3 is handed out to the public at all; inside it these are special: Teredo, benchmarks, ORCHID,
+/// IPv6: only `2000::/3` is handed out to the public at all; inside it these are special: Teredo, benchmarks, ORCHID,
 /// documentation, 6to4, and the rest of the protocol assignments.
-const SPECIAL_IPV6: &[Network] = &[
-    ipv6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23),
-    ipv6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),
-    ipv6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),
-    ipv6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),
-];
-const PUBLIC_IPV6: Network = ipv6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
+const SPECIAL_IPV6: &[Network] =
+    &[ipv6([0x2001, 0], 23), ipv6([0x2001, 0xdb8], 32), ipv6([0x2002, 0], 16), ipv6([0x3fff, 0], 20)];
+const PUBLIC_IPV6: Network = ipv6([0x2000, 0], 3);
 
 /// True for addresses of the public internet. IPv4 written as IPv6 (`::ffff:10.0.0.1`, NAT64, 6to4) is never public.
 pub fn is_public(address: IpAddr) -> bool {
@@ -64,9 +60,8 @@ const fn ipv4(octets: [u8; 4], prefix: u8) -> Network {
     Network { address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)), prefix }
 }
 
-const fn ipv6(words: [u16; 8], prefix: u8) -> Network {
-    let [a, b, c, d, e, f, g, h] = words;
-    Network { address: IpAddr::V6(Ipv6Addr::new(a, b, c, d, e, f, g, h)), prefix }
+const fn ipv6(first: [u16; 2], prefix: u8) -> Network {
+    Network { address: IpAddr::V6(Ipv6Addr::new(first[0], first[1], 0, 0, 0, 0, 0, 0)), prefix }
 }
 
 impl Network {

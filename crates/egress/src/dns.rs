@@ -44,22 +44,19 @@ pub(crate) fn answer(question: &[u8], policy: &Policy, report: &Report) -> Optio
     }
     let asked = query.name().to_ascii();
     let host = name::host(asked.as_bytes());
-    match host.as_deref().and_then(|host| policy.position(host)) {
-        Some(position) => {
-            let address =
-                u32::try_from(position).ok().and_then(|offset| FIRST_ADDRESS.to_bits().checked_add(offset));
-            if let (RecordType::A, Some(address)) = (query.query_type(), address) {
-                let data = RData::A(Ipv4Addr::from_bits(address).into());
-                answer.add_answer(Record::from_rdata(query.name().clone(), TIME_TO_LIVE_SECONDS, data));
-            }
+    if let Some(position) = host.as_deref().and_then(|host| policy.position(host)) {
+        let offset = u32::try_from(position).unwrap_or(0);
+        if query.query_type() == RecordType::A {
+            let data = RData::A(Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + offset).into());
+            answer.add_answer(Record::from_rdata(query.name().clone(), TIME_TO_LIVE_SECONDS, data));
         }
-        None => {
-            answer.metadata.response_code = ResponseCode::NXDomain;
-            let asked = asked.trim_end_matches('.').to_ascii_lowercase();
-            // Reverse look-ups are how programs decorate their logs, not a wish to reach anything.
-            if !asked.ends_with(".arpa") && !asked.ends_with("localhost") && !asked.is_empty() {
-                report.refuse(Refusal::Host(name::shown(asked.as_bytes())));
-            }
+    } else {
+        answer.metadata.response_code = ResponseCode::NXDomain;
+        let asked = asked.trim_end_matches('.').to_ascii_lowercase();
+        // Reverse look-ups are how programs decorate their logs, not a wish to reach anything.
+        let last = asked.rsplit('.').next().unwrap_or_default();
+        if !matches!(last, "" | "arpa" | "localhost") {
+            report.refuse(Refusal::Host(name::shown(asked.as_bytes())));
         }
     }
     answer.to_vec().ok()

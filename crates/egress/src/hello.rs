@@ -32,10 +32,8 @@ const NAME_TYPE_HOST: u8 = 0;
 pub fn sni(bytes: &[u8]) -> Hello {
     match handshake(bytes) {
         Ok(message) => match server_name(&message) {
-            Some(Some(host)) => {
-                name::host(host).map_or_else(|| Hello::BadHost(name::shown(host)), Hello::Host)
-            }
-            Some(None) => Hello::NoHost,
+            Some([]) => Hello::NoHost,
+            Some(host) => name::host(host).map_or_else(|| Hello::BadHost(name::shown(host)), Hello::Host),
             None => Hello::NotTls,
         },
         Err(other) => other,
@@ -47,11 +45,10 @@ fn handshake(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
     let mut message = Vec::new();
     let mut rest = bytes;
     loop {
-        match rest {
-            [] => {}
-            [kind, ..] if *kind != RECORD_HANDSHAKE => return Err(Hello::NotTls),
-            [_, major, ..] if *major != 3 => return Err(Hello::NotTls),
-            _ => {}
+        if rest.first().is_some_and(|kind| *kind != RECORD_HANDSHAKE)
+            || rest.get(1).is_some_and(|major| *major != 3)
+        {
+            return Err(Hello::NotTls);
         }
         let [_, _, _, high, low, body @ ..] = rest else { return Err(Hello::Incomplete) };
         let length = usize::from(u16::from_be_bytes([*high, *low]));
@@ -73,15 +70,15 @@ fn handshake(bytes: &[u8]) -> Result<Vec<u8>, Hello> {
     }
 }
 
-/// `None`: malformed. `Some(None)`: no server name. Two names or two extensions are malformed.
-fn server_name(hello: &[u8]) -> Option<Option<&[u8]>> {
+/// The server name, empty when there is none. `None`: malformed, which two names or two extensions are too.
+fn server_name(hello: &[u8]) -> Option<&[u8]> {
     let mut hello = Fields(hello);
     hello.take(2 + 32)?;
     hello.vector::<1>()?;
     hello.vector::<2>()?;
     hello.vector::<1>()?;
     if hello.0.is_empty() {
-        return Some(None);
+        return Some(&[]);
     }
     let mut extensions = Fields(hello.vector::<2>()?);
     if !hello.0.is_empty() {
@@ -98,7 +95,7 @@ fn server_name(hello: &[u8]) -> Option<Option<&[u8]>> {
             found = Some(only_host(body)?);
         }
     }
-    Some(found)
+    Some(found.unwrap_or_default())
 }
 
 fn only_host(extension: &[u8]) -> Option<&[u8]> {

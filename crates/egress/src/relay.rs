@@ -43,7 +43,7 @@ impl RelayLimits {
     pub(crate) const BUILD: Self = Self {
         connections: 128,
         opening: Duration::from_secs(10),
-        idle: Duration::from_secs(120),
+        idle: Duration::from_mins(2),
         up_bytes: 64 << 20,
         down_bytes: 8 << 30,
     };

@@ -73,7 +73,7 @@ fn listener(socket: std::net::TcpListener) -> io::Result<TcpListener> {
     TcpListener::from_std(socket)
 }
 
-/// A pidfd becomes readable when its process has ended (pidfd_open(2)).
+/// A pidfd becomes readable when its process has ended (`pidfd_open(2)`).
 fn wait_for_end(process: &OwnedFd) -> io::Result<()> {
     loop {
         match poll(&mut [PollFd::new(process, PollFlags::IN)], None) {

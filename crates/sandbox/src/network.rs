@@ -17,7 +17,7 @@ use thiserror::Error;
 /// What can go wrong when a sandbox's network is made or removed.
 #[derive(Debug, Error)]
 pub enum NetworkError {
-    /// The first process has ended, or the helper lacks CAP_SYS_ADMIN.
+    /// The first process has ended, or the helper lacks `CAP_SYS_ADMIN`.
     #[error("the sandbox's network namespace cannot be entered; its first process may have ended")]
     Enter(#[source] io::Error),
     /// A request to the kernel's routing tables failed.

@@ -86,7 +86,7 @@ pub fn start_worker(
         // Ctrl-C in the terminal of `windlass up` is not for it.
         .process_group(0)
         .current_dir("/")
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         .spawn()
         .map_err(worker)

@@ -7,7 +7,7 @@ use std::{io, os::fd::BorrowedFd, thread};
 /// Runs `work` inside the network namespace of the process behind `process` (a pidfd), on a thread that ends with it.
 ///
 /// Only the network namespace is entered: a thread cannot join a user namespace, and need not, since the helper's
-/// capabilities reach down into every user namespace made below its own (user_namespaces(7)).
+/// capabilities reach down into every user namespace made below its own (`user_namespaces(7)`).
 pub(super) fn inside<T: Send>(
     process: BorrowedFd<'_>,
     work: impl FnOnce() -> Result<T, NetworkError> + Send,

@@ -14,6 +14,7 @@ use crate::request::SandboxId;
 use egress::address::Network;
 use model::Instance;
 use std::{
+    fmt::Write as _,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
@@ -119,7 +120,11 @@ impl ToolNetwork {
 
     /// The text of a tool's /etc/resolv.conf.
     pub fn resolv_conf(&self) -> String {
-        self.resolvers.iter().map(|address| format!("nameserver {address}\n")).collect()
+        let mut text = String::new();
+        for address in &self.resolvers {
+            let _ = writeln!(text, "nameserver {address}");
+        }
+        text
     }
 
     fn rules(&self) -> String {
