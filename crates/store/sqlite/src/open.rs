@@ -78,9 +78,118 @@ async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
             false,
         )
     });
-    let known = MIGRATIONS.len() as i64;
+    let known = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
     Migrator::with_migrations(migrations.to_vec())
         .run(writer)
         .await
         .map_err(|error| told_of_migration(error, known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns::plain;
+    use sqlx::query;
+    use store::{Tools as _, Users as _};
+    use tempfile::TempDir;
+
+    async fn fresh() -> (Sqlite, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&directory.path().join("state.sqlite")).await.unwrap();
+        (store, directory)
+    }
+
+    #[tokio::test]
+    async fn every_commit_goes_to_disk_and_readers_cannot_write() {
+        let (store, _directory) = fresh().await;
+        let mut work = store.write().await.unwrap();
+        // 2 = FULL (sqlite.org/pragma.html#pragma_synchronous)
+        for (pragma, value) in [("PRAGMA synchronous", 2), ("PRAGMA foreign_keys", 1)] {
+            let row = work.first(query(pragma)).await.unwrap().unwrap();
+            assert_eq!(sqlx::Row::get::<i64, _>(&row, 0), value, "{pragma}");
+        }
+        let row = work.first(query("PRAGMA journal_mode")).await.unwrap().unwrap();
+        assert_eq!(plain::<&str>(&row, "journal_mode").unwrap(), "wal");
+        drop(work);
+        let error = store.all(query("DELETE FROM users")).await.unwrap_err();
+        assert!(matches!(error, StoreError::ReadOnly), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_dropped_leaves_no_trace() {
+        let (store, _directory) = fresh().await;
+        let mut work = store.write().await.unwrap();
+        work.run(query("INSERT INTO users VALUES ('1', 'ada', 0, 0)")).await.unwrap();
+        drop(work);
+        assert!(store.users().await.unwrap().is_empty());
+        store.ensure_operator("operator").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_as_such_and_nothing_is_half_written() {
+        let (store, _directory) = fresh().await;
+        // The same error as of a file system that has no room for another page.
+        store.write().await.unwrap().run(query("PRAGMA max_page_count = 1")).await.unwrap();
+        let mut made = 0;
+        let error = loop {
+            match store.create_user(&format!("{made}-{}", "x".repeat(2000)), &model::Actor::Platform).await {
+                Ok(_) => made += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::Full), "{error:?}");
+        assert_eq!(store.users().await.unwrap().len(), made);
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_later_version_is_left_alone() {
+        let (store, directory) = fresh().await;
+        let mut work = store.write().await.unwrap();
+        let later = query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (99, 'later', 1, x'00', 0)",
+        );
+        work.run(later).await.unwrap();
+        work.commit().await.unwrap();
+        store.close().await;
+        let error = Sqlite::open(&directory.path().join("state.sqlite")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 99, known: 3 }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_changed_migration_is_noticed() {
+        let (store, directory) = fresh().await;
+        let mut work = store.write().await.unwrap();
+        work.run(query("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1")).await.unwrap();
+        work.commit().await.unwrap();
+        store.close().await;
+        let error = Sqlite::open(&directory.path().join("state.sqlite")).await.unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn words_that_we_never_wrote_are_damage() {
+        let (store, _directory) = fresh().await;
+        let owner = store.ensure_operator("operator").await.unwrap().id;
+        let new = store::NewTool { name: "wordcount".parse().unwrap(), owner };
+        let tool = store.create_tool(&new, &model::Actor::Platform).await.unwrap();
+        let mut work = store.write().await.unwrap();
+        work.run(query("UPDATE tools SET wanted = 'perhaps'")).await.unwrap();
+        work.commit().await.unwrap();
+        let error = store.tool(tool.id).await.unwrap_err();
+        let StoreError::Damaged { what, source } = &error else { panic!("{error:?}") };
+        assert_eq!(what, "column `wanted`");
+        assert_eq!(source.as_ref().unwrap().to_string(), "unknown word `perhaps`");
+    }
+
+    #[tokio::test]
+    async fn a_lock_by_another_program_is_named_after_a_while() {
+        let (store, directory) = fresh().await;
+        let shell = Sqlite::open(&directory.path().join("state.sqlite")).await.unwrap();
+        let lock = shell.write().await.unwrap();
+        let error = store.ensure_operator("operator").await.unwrap_err();
+        assert!(matches!(error, StoreError::Locked), "{error:?}");
+        drop(lock);
+        store.ensure_operator("operator").await.unwrap();
+    }
 }

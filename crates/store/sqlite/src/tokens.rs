@@ -14,7 +14,7 @@ use std::time::Duration;
 use store::{Conflict, Identity, NewToken, StoreError, Token, TokenHash, Tokens};
 
 /// A use is noted again after this long, so that reading does not become writing.
-const NOTE_USE_EVERY: Duration = Duration::from_secs(60);
+const NOTE_USE_EVERY: Duration = Duration::from_mins(1);
 
 fn scope(row: &SqliteRow) -> Result<TokenScope, StoreError> {
     let tool: Option<&str> = plain(row, "tool")?;

@@ -66,7 +66,7 @@ pub async fn replicas_are_found_again(town: &Town) {
     town.store.update_replica(replica.id, ReplicaState::Healthy, Some("10.0.0.2:8000")).await.unwrap();
     let healthy =
         Replica { state: ReplicaState::Healthy, address: Some("10.0.0.2:8000".into()), ..replica.clone() };
-    assert_eq!(town.store.replicas().await.unwrap(), [healthy.clone()]);
+    assert_eq!(town.store.replicas().await.unwrap(), std::slice::from_ref(&healthy));
     town.store.delete_tool(tool.id, &PLATFORM).await.unwrap();
     assert_eq!(town.store.replicas().await.unwrap(), [healthy], "somebody must still end it");
     town.store.remove_replica(replica.id).await.unwrap();

@@ -52,7 +52,7 @@ pub async fn a_retired_layer_cannot_be_held_until_it_is_stored_again(town: &Town
 
 pub async fn a_hold_ends_with_its_time(town: &Town) {
     let layer = town.layer(1).await;
-    let noon = Timestamp::now().plus(Duration::from_secs(60));
+    let noon = Timestamp::now().plus(Duration::from_mins(1));
     town.store.hold_layers("sandbox:a", &[layer.diff_id], Some(Timestamp::now())).await.unwrap();
     town.store.hold_layers("sandbox:a", &[layer.diff_id], Some(noon)).await.unwrap();
     let before = Timestamp(noon.0 - 1);

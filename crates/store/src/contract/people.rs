@@ -60,7 +60,7 @@ pub async fn a_token_stands_for_its_user_until_it_is_revoked(town: &Town) {
 
 pub async fn a_token_ends_when_its_time_has_come(town: &Town) {
     let ada = town.user("ada").await;
-    let noon = Timestamp::now().plus(Duration::from_secs(60));
+    let noon = Timestamp::now().plus(Duration::from_mins(1));
     let short = NewToken { expires_at: Some(noon), ..token(ada.id, 1) };
     town.store.add_token(&short, &PLATFORM).await.unwrap();
     assert!(town.store.identify(&short.hash, Timestamp::now()).await.unwrap().is_some());

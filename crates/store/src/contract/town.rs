@@ -52,7 +52,7 @@ impl Town {
 
     /// A claim far in the future, so that nothing still waits for its retry.
     pub fn claiming(&self) -> Claiming<'static> {
-        let now = Timestamp::now().plus(Duration::from_secs(3600));
+        let now = Timestamp::now().plus(Duration::from_hours(1));
         Claiming { worker: "case", now, lease: LEASE, per_tool: 100, per_machine: 100 }
     }
 
