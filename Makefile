@@ -28,7 +28,7 @@ clean: ## end the platform of make run and remove its data, mounts, rules and ra
 	@tools/clean.sh "$(DATA)"
 
 bench: build ## measure push-to-answer and its parts (needs a running `make run`)
-	@bench/push.sh "$(PORT)"
+	@bench/push.sh "$(DATA)" "$(PORT)"
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check
