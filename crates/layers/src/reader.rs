@@ -161,8 +161,7 @@ impl<R: Read> TarReader<R> {
         if kind != Kind::File && size_bytes != 0 {
             return Err(refused("a link or directory with content"));
         }
-        self.rest_bytes = size_bytes;
-        self.padding_bytes = size_bytes.next_multiple_of(BLOCK_BYTES as u64) - size_bytes;
+        self.expect(size_bytes);
         let number = |given: Option<u64>, field: io::Result<u64>, what| match given {
             Some(number) => Ok(number),
             None => field.map_err(|_| damaged(what)),
@@ -209,8 +208,7 @@ impl<R: Read> TarReader<R> {
             let what = format!("an extension of {size_bytes} bytes, more than {MAX_EXTENSION_BYTES}");
             return Err(TarError::Header { offset, what });
         }
-        self.rest_bytes = size_bytes;
-        self.padding_bytes = size_bytes.next_multiple_of(BLOCK_BYTES as u64) - size_bytes;
+        self.expect(size_bytes);
         let mut bytes = Vec::new();
         self.read_to_end(&mut bytes)?;
         if self.rest_bytes != 0 {
@@ -219,8 +217,15 @@ impl<R: Read> TarReader<R> {
         Ok(bytes)
     }
 
+    /// Notes that this much content comes next, filled up to whole blocks.
+    fn expect(&mut self, size_bytes: u64) {
+        let block = BLOCK_BYTES as u64;
+        self.rest_bytes = size_bytes;
+        self.padding_bytes = (block - size_bytes % block) % block;
+    }
+
     fn skip_rest(&mut self) -> Result<(), TarError> {
-        let waiting = self.rest_bytes + self.padding_bytes;
+        let waiting = self.rest_bytes.saturating_add(self.padding_bytes);
         let skipped = io::copy(&mut (&mut self.input).take(waiting), &mut io::sink())?;
         self.offset += skipped;
         (self.rest_bytes, self.padding_bytes) = (0, 0);

@@ -103,7 +103,7 @@ impl Tree {
     /// The names in a directory, sorted bytewise.
     pub fn list(&self, path: impl AsRef<Path>) -> Result<Vec<OsString>, TreeError> {
         let path = path.as_ref();
-        let handle = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)?;
+        let handle = self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
         let mut names = Vec::new();
         for entry in Dir::new(handle).map_err(|e| failed("list", path, e))? {
             let entry = entry.map_err(|e| failed("list", path, e))?;

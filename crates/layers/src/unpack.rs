@@ -184,7 +184,7 @@ impl Unpacker {
 
     fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, UnpackError> {
         let relative = if path.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(path) };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat2(self.root.root(), relative, flags, Mode::empty(), crate::tree::BENEATH).map_err(|errno| {
             match errno {
                 Errno::LOOP => {
