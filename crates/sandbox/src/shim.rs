@@ -150,8 +150,6 @@ fn ended_before_start(status: i32) -> Ended {
 /// Everything up to a container that waits to be started; nothing is left running after an error or a refusal.
 fn set_up(config: &Config, runtime: &Runtime) -> Result<(Place, Result<Container, Refusal>), ShimError> {
     let place = Place::take(&config.directory)?;
-    // Not in the terminal's process group: Ctrl-C there is for the platform, not for what tools run.
-    let _ = rustix::process::setsid(); // Refused when it leads a session already, which is as good.
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
         .map_err(|error| ShimError::Kernel("become the parent of orphans", error.into()))?;
     mounts::enter(&config.mounts)?;

@@ -71,51 +71,65 @@ fn a_file_that_holds_no_number_is_named() {
 /// A real group, with every directory that a runtime would make; removed when dropped.
 struct RealGroup(Group);
 
+const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpuacct", "freezer"];
+
 impl RealGroup {
-    fn new(name: &str) -> Self {
-        let group = Group::new(&format!("/windlass-test-{}/{name}", std::process::id()));
-        for controller in ["memory", "pids", "cpuacct", "freezer"] {
+    fn new(root: &Path, version: Version) -> Self {
+        let group = Group::at(root, version, &format!("/windlass-test-{}-{version:?}", std::process::id()));
+        for controller in CONTROLLERS {
             std::fs::create_dir_all(group.directory(controller)).unwrap();
         }
         Self(group)
     }
 
-    fn enter(&self, child: &Child) {
-        for controller in ["memory", "pids", "cpuacct", "freezer"] {
-            std::fs::write(self.0.directory(controller).join("cgroup.procs"), child.id().to_string())
-                .unwrap();
+    /// A shell in the group that starts a new sleeper whenever one ends: only ending all together stops that.
+    fn busy(&self) -> Child {
+        let script = "read line; while :; do sleep 0.01 & sleep 1000 & wait %1; done";
+        let mut command = Command::new("/bin/sh");
+        let mut child = command.args(["-c", script]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        for controller in CONTROLLERS {
+            let path = self.0.directory(controller).join("cgroup.procs");
+            std::fs::write(path, child.id().to_string()).unwrap();
         }
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"go\n").unwrap();
+        std::thread::sleep(Duration::from_millis(200));
+        assert!(self.0.pids().unwrap().len() > 2);
+        child
+    }
+
+    fn ends_and_goes(&self, mut busy: Child) {
+        self.0.kill_all().unwrap();
+        busy.wait().unwrap();
+        assert!(self.0.pids().unwrap().is_empty());
+        self.0.remove().unwrap();
+        assert!(!self.0.directory("pids").exists());
+        self.0.remove().unwrap();
+        self.0.kill_all().unwrap();
     }
 }
 
 impl Drop for RealGroup {
     fn drop(&mut self) {
         let _ = self.0.kill_all();
-        self.0.remove().unwrap();
-        let (parent, _) = self.0.path.rsplit_once('/').unwrap();
-        for controller in self.0.controllers().unwrap() {
-            let _ = std::fs::remove_dir(self.0.root.join(controller).join(parent));
-        }
+        let _ = self.0.remove();
     }
 }
 
 #[test]
 fn everything_in_a_real_group_is_ended_and_the_group_goes() {
-    let group = RealGroup::new("ends");
-    // The shell starts a new sleeper whenever one ends; nothing but ending all of them together stops that.
-    let script = "read line; while :; do sleep 0.01 & sleep 1000 & wait %1; done";
-    let mut child =
-        Command::new("/bin/sh").args(["-c", script]).stdin(std::process::Stdio::piped()).spawn().unwrap();
-    group.enter(&child);
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"go\n").unwrap();
-    std::thread::sleep(Duration::from_millis(200));
+    let group = RealGroup::new(Path::new(ROOT), version());
+    let busy = group.busy();
     let usage = group.0.usage().unwrap();
     assert!(usage.pids > 2 && usage.memory_peak_bytes > 0 && usage.cpu_microseconds > 0, "{usage:?}");
-    group.0.kill_all().unwrap();
-    child.wait().unwrap();
-    assert!(group.0.pids().unwrap().is_empty());
-    group.0.remove().unwrap();
-    assert!(group.0.usage().is_err(), "its directories are gone");
-    group.0.remove().unwrap();
-    group.0.kill_all().unwrap();
+    group.ends_and_goes(busy);
+}
+
+/// A hybrid machine has a version 2 tree without controllers: enough to end and remove groups in.
+#[test]
+fn everything_in_a_real_version_2_group_is_ended_and_the_group_goes() {
+    let unified = Path::new(ROOT).join("unified");
+    let root = if unified.exists() { unified } else { ROOT.into() };
+    let group = RealGroup::new(&root, Version::V2);
+    let busy = group.busy();
+    group.ends_and_goes(busy);
 }

@@ -169,7 +169,12 @@ impl<'a> Keeper<'a> {
         if self.wall_deadline().is_some_and(|deadline| deadline <= now) {
             self.killed_by = Some(KilledBy::Wall);
             let seconds = self.config.limits.wall_seconds.unwrap_or_default();
-            self.tell(&format!("killed: ran longer than {seconds} seconds"));
+            let limit = if seconds.is_multiple_of(60) {
+                format!("{} min", seconds / 60)
+            } else {
+                format!("{seconds} s")
+            };
+            self.tell(&format!("killed: ran longer than {limit}"));
             self.signal(Signal::KILL);
         }
         if self.kill_at.is_some_and(|deadline| deadline <= now) {
