@@ -25,7 +25,7 @@ place() { # $1: program, $2: path in the layer
 
 place lifecycle cnb/lifecycle/lifecycle
 place launcher cnb/lifecycle/launcher
-for phase in analyzer builder creator detector exporter rebaser restorer; do
+for phase in detector builder; do
     ln -s lifecycle "$work/cnb/lifecycle/$phase"
 done
 
