@@ -66,7 +66,7 @@ fi
 if ! curl -sf -o /dev/null --resolve "demo.localhost:$port:127.0.0.1" "$demo_url"; then
 	clone=$data/demo
 	rm -rf "$clone" && mkdir -p "$clone"
-	cp -R "$root/demo/." "$clone"
+	cp -R "$root/e2e/apps/demo/." "$clone"
 	git -C "$clone" init -q -b main
 	git -C "$clone" add .
 	git -C "$clone" -c user.name=Windlass -c user.email=demo@localhost commit -q -m 'A greeting'

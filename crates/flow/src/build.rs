@@ -189,8 +189,8 @@ async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationErro
     let new = report.layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
     let cached = report.cache_layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
     for (diff_id, blob, blob_bytes) in new.chain(cached) {
-        let meta = trees.meta(&diff_id).map_err(|error| StationError::Inconsistent(error.to_string()))?;
-        let tree_bytes = meta.map_or(0, |meta| meta.tree_bytes);
+        let published = trees.published(&diff_id).map_err(|error| StationError::Inconsistent(error.to_string()))?;
+        let tree_bytes = published.map_or(0, |layer| layer.tree_bytes);
         line.store.add_layer(&Layer { diff_id, blob, blob_bytes, tree_bytes }).await?;
     }
     let base = line.base.run.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));

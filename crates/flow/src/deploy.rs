@@ -54,7 +54,7 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, released: &Value
     }
     log.say(&text);
     // The reconciler ends what is no longer wanted.
-    line.nudge.notify_one();
+    line.nudge.all();
     Ok(json!({ "line": text, "release": number, "url": line.settings.tool_url(&tool.name) }))
 }
 

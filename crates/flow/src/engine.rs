@@ -43,7 +43,7 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
                     work(&line, step, stop).await;
                     drop(permit);
                     // The next step of the run is ready, and there is room.
-                    line.nudge.notify_one();
+                    line.nudge.all();
                 });
                 continue;
             }
@@ -52,7 +52,7 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
         }
         tokio::select! {
             _ = stop.changed() => break,
-            () = line.nudge.notified() => {}
+            () = line.nudge.for_engine() => {}
             () = tokio::time::sleep(PERIOD) => {
                 if let Err(error) = line.store.expire_claims(Timestamp::now()).await {
                     tracing::error!(%error, "the engine cannot expire claims");
@@ -101,7 +101,7 @@ async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>) {
                 Outcome::Cancelled
             }
         },
-        _ = stop.wait_for(|stop| *stop) => {
+        () = stopped(&mut stop) => {
             // What it started lives on; the next serve finds it by its name.
             if let Err(error) = line.store.hand_back(&step.claim).await {
                 tracing::warn!(%error, "a claim could not be handed back");
@@ -113,6 +113,11 @@ async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>) {
         Ok(_) => tracing::info!(run = run.number, step = %step.kind, "step ends"),
         Err(error) => tracing::warn!(%error, run = run.number, step = %step.kind, "an outcome was not taken"),
     }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone means the end as well.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Beats until there is a reason to stop.

@@ -7,12 +7,13 @@
 
 pub mod base;
 mod branch;
-pub mod build;
-pub mod deploy;
+mod build;
+mod deploy;
 pub mod engine;
 pub mod line;
-pub mod plan;
-pub mod release;
+pub mod nudge;
+mod plan;
+mod release;
 pub mod replicas;
 pub mod routes;
 pub mod settings;
@@ -21,4 +22,5 @@ mod size;
 mod step_log;
 
 pub use line::Line;
+pub use nudge::Nudge;
 pub use settings::Settings;

@@ -1,6 +1,6 @@
 //! What every station needs: the rows, the runtime, the repositories, the router, and where logs lie.
 
-use crate::{Settings, base::Base, replicas::Deploying, routes::Routes};
+use crate::{Settings, base::Base, nudge::Nudge, replicas::Deploying, routes::Routes};
 use git::Repositories;
 use model::{
     LogStream, Paths, Problem, ToolId,
@@ -16,7 +16,6 @@ use std::{
 };
 use store::{Store, StoreError};
 use thiserror::Error;
-use tokio::sync::Notify;
 
 /// One platform's line.
 pub struct Line {
@@ -29,7 +28,7 @@ pub struct Line {
     /// The images that builds and releases stand on.
     pub base: Base,
     /// Somebody wrote a row that the engine or the reconciler should look at now.
-    pub nudge: Arc<Notify>,
+    pub nudge: Arc<Nudge>,
     /// Tools that a deploy step is working on; the reconciler leaves them alone.
     pub deploying: Deploying,
 }

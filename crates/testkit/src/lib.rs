@@ -1,1 +1,13 @@
-//! World: the real server on port 0 with its own store, and a leak check when it is dropped.
+//! World: the real platform with its own data, instance and port, and a leak check when it is dropped.
+//!
+//! A test reads as a story: [`World::new`], [`World::tool`], [`Tool::push`], [`Tool::get`]. Nothing is faked; base
+//! images come from `tools/base.sh`, programs from the build.
+
+mod http;
+mod leaks;
+mod repository;
+mod world;
+
+pub use http::Answer;
+pub use repository::{Pushed, Tool};
+pub use world::{Ran, World};

@@ -19,7 +19,7 @@ pub(super) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(),
     let limits = ScratchLimits { max_bytes: line.settings.max_source_bytes, max_entries: 200_000 };
     let archive = line.repositories.archive(run.tool, &run.commit, write).await?;
     let unpacked = line.runtime.fill_scratch(id, USER_ID, limits, read).await;
-    let status = archive.wait().await.map_err(git::repository::GitError::from)?;
+    let status = archive.status().await.map_err(git::repository::GitError::from)?;
     match unpacked {
         Err(RuntimeError::Worker { text, .. }) => {
             let problem = Problem::new("build-source", 422, "the commit's files cannot be unpacked", text);

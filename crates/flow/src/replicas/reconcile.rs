@@ -44,7 +44,7 @@ pub async fn keep(line: Arc<Line>, mut stop: watch::Receiver<bool>) {
         }
         tokio::select! {
             _ = stop.changed() => return,
-            () = line.nudge.notified() => {}
+            () = line.nudge.for_reconciler() => {}
             () = tokio::time::sleep(PERIOD) => {}
         }
     }
@@ -172,7 +172,7 @@ async fn watch_start(line: &Arc<Line>, memory: &mut Memory, replica: Replica) ->
             }
         }
         drop(busy);
-        line.nudge.notify_one();
+        line.nudge.all();
     });
     Ok(())
 }

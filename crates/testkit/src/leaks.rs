@@ -1,0 +1,104 @@
+//! What a platform could leave on a machine: processes, mounts, loop devices, cgroups, interfaces, rules.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// One process of this machine.
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) parent: u32,
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+}
+
+pub(crate) fn processes() -> Vec<Process> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| process(entry.file_name().to_str()?.parse().ok()?)).collect()
+}
+
+fn process(pid: i32) -> Option<Process> {
+    let directory = PathBuf::from(format!("/proc/{pid}"));
+    let status = fs::read_to_string(directory.join("status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+    let arguments = fs::read(directory.join("cmdline")).ok()?;
+    let arguments = arguments.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let program = fs::read_link(directory.join("exe")).unwrap_or_default();
+    Some(Process { pid, parent, program, arguments })
+}
+
+/// Everything that names this data directory or its instance, one line each.
+pub(crate) fn find(data: &Path) -> Vec<String> {
+    let shown = data.display().to_string();
+    let mut left = Vec::new();
+    for process in processes() {
+        if process.program.starts_with(data) {
+            left.push(format!("process {}: {}", process.pid, process.arguments.join(" ")));
+        }
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    left.extend(mounts.lines().filter(|line| line.contains(&shown)).map(|line| format!("mount: {line}")));
+    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
+        let backing = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
+        if backing.contains(&shown) {
+            left.push(format!("loop device: {backing}"));
+        }
+    }
+    if let Some(tag) = tag(data) {
+        left.extend(groups(Path::new("/sys/fs/cgroup"), &tag, 0));
+        for entry in fs::read_dir("/sys/class/net").into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(&format!("{tag}-")) {
+                left.push(format!("interface: {name}"));
+            }
+        }
+        let tables = Command::new("/usr/sbin/nft").args(["list", "tables"]).output();
+        let tables = tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let mine = |line: &&str| line.ends_with(&format!("windlass-{tag}"));
+        left.extend(tables.lines().filter(mine).map(|line| format!("rules: {line}")));
+    }
+    left
+}
+
+fn groups(directory: &Path, tag: &str, depth: u32) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            continue;
+        }
+        if entry.file_name().to_str() == Some(tag) {
+            // The platform's own empty group is no leak; one that still holds a sandbox is.
+            let inside = fs::read_dir(entry.path()).into_iter().flatten().flatten();
+            found.extend(
+                inside
+                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+                    .map(|entry| format!("cgroup: {}", entry.path().display())),
+            );
+        } else if depth < 1 {
+            found.extend(groups(&entry.path(), tag, depth + 1));
+        }
+    }
+    found
+}
+
+/// The instance's tag in host-wide names.
+fn tag(data: &Path) -> Option<String> {
+    for entry in fs::read_dir("/var/lib/windlass-instances").ok()?.flatten() {
+        let owner = fs::read_to_string(entry.path()).unwrap_or_default();
+        if Path::new(&owner) == data {
+            return Some(format!("wl{}", entry.file_name().to_str()?));
+        }
+    }
+    None
+}
+
+/// Removes the directories; instance numbers of gone directories are free by that.
+pub(crate) fn clear(data: &Path, run: &Path) {
+    for directory in [data, run] {
+        if let Err(error) = fs::remove_dir_all(directory) {
+            eprintln!("{} was not removed: {error}", directory.display());
+        }
+    }
+}
