@@ -38,6 +38,7 @@ impl App {
         let user = self.store.ensure_operator(OPERATOR).await.map_err(OperatorError::Store)?;
         let path = self.paths.operator_token();
         let file_error = |source| OperatorError::File { path: path.clone(), source };
+        write(&self.paths.served_address(), &self.addresses.platform()).map_err(file_error)?;
         let kept = read(&path).map_err(file_error)?;
         if let Some(text) = &kept {
             let known = self.store.identify(&hash(text), Timestamp::now()).await;

@@ -106,7 +106,8 @@ pub(crate) fn store(what: &str, error: &StoreError) -> Problem {
             Problem::new("store-unavailable", 503, "the platform cannot save anything now", error.to_string())
                 .hint("tell the operator; nothing was changed")
         }
-        StoreError::Lost
+        StoreError::CannotOpen { .. }
+        | StoreError::Lost
         | StoreError::Damaged { .. }
         | StoreError::Newer { .. }
         | StoreError::Unavailable(_) => internal(what, error),

@@ -6,7 +6,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use thiserror::Error;
 
 /// One stream of a tool, written as text: `run/12/build`, `process/web.1`, `router`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum LogStream {
     /// One step of one run, by the run's number within the tool.

@@ -6,7 +6,7 @@ use model::{Instance, instance::MAX_INSTANCES};
 use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{self, File},
-    io::{Read, Seek, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -68,6 +68,13 @@ impl Lease {
         }
         Ok(Self { instance: Instance(number), _file: file })
     }
+}
+
+/// The data directories of this machine's platforms, running or not.
+pub(crate) fn data_directories() -> Vec<PathBuf> {
+    let owner = |entry: io::Result<fs::DirEntry>| Some(PathBuf::from(fs::read_to_string(entry.ok()?.path()).ok()?));
+    let owners = fs::read_dir(REGISTER).into_iter().flatten().filter_map(owner);
+    owners.filter(|data| data.is_absolute()).collect()
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -48,7 +48,7 @@ struct Position {
     cursors: Cursors,
     /// Only the newest rows of what is there at first.
     newest: Option<usize>,
-    readers: BTreeMap<String, (LogStream, Reader)>,
+    readers: BTreeMap<LogStream, Reader>,
 }
 
 impl LogFeed {
@@ -117,14 +117,13 @@ impl Position {
     fn open_new(&mut self) -> Result<(), Problem> {
         let streams = self.source.streams(&self.directory);
         for stream in streams.map_err(|error| problems::internal("listing the logs", &error))? {
-            let key = stream.to_string();
-            if self.readers.contains_key(&key) {
+            if self.readers.contains_key(&stream) {
                 continue;
             }
             let from = self.cursors.get(&stream).unwrap_or(0);
             match Reader::open(&self.directory.join(stream.file()), from) {
                 Ok(reader) => {
-                    self.readers.insert(key, (stream, reader));
+                    self.readers.insert(stream, reader);
                 }
                 Err(ReadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(unreadable(&stream, &error)),
@@ -135,7 +134,7 @@ impl Position {
 
     fn read(&mut self, most_per_stream: usize) -> Result<Vec<LogLine>, Problem> {
         let mut lines = Vec::new();
-        for (stream, reader) in self.readers.values_mut() {
+        for (stream, reader) in &mut self.readers {
             for _ in 0..most_per_stream {
                 match reader.next_row() {
                     Ok(Some(entry)) => lines.push(LogLine { stream: stream.clone(), entry }),
@@ -151,7 +150,7 @@ impl Position {
     fn read_newest(&mut self, newest: usize) -> Result<Vec<LogLine>, Problem> {
         let mut resumed = Vec::new();
         let mut begun = Vec::new();
-        for (stream, reader) in self.readers.values_mut() {
+        for (stream, reader) in &mut self.readers {
             let resumes = self.cursors.get(stream).is_some();
             let mut kept: VecDeque<LogLine> = VecDeque::new();
             let mut bytes = 0;

@@ -5,15 +5,15 @@ use std::{collections::BTreeMap, fs, io, path::Path, str::FromStr};
 
 /// Where to go on in streams that were read before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Cursors(BTreeMap<String, u64>);
+pub struct Cursors(BTreeMap<LogStream, u64>);
 
 impl Cursors {
     pub(crate) fn insert(&mut self, stream: LogStream, offset: u64) {
-        self.0.insert(stream.to_string(), offset);
+        self.0.insert(stream, offset);
     }
 
     pub(super) fn get(&self, stream: &LogStream) -> Option<u64> {
-        self.0.get(&stream.to_string()).copied()
+        self.0.get(stream).copied()
     }
 }
 
@@ -83,7 +83,7 @@ fn processes(directory: &Path) -> io::Result<Vec<LogStream>> {
             streams.push(stream);
         }
     }
-    streams.sort_by_key(LogStream::to_string);
+    streams.sort();
     Ok(streams)
 }
 
