@@ -1,5 +1,5 @@
 //! The framing of the helper's socket: a big-endian u32 length, then one JSON document; descriptors ride on the length
-//! (SCM_RIGHTS, unix(7)). The helper's side; [`client`](crate::client) writes the same bytes asynchronously.
+//! (`SCM_RIGHTS`, unix(7)). The helper's side; [`client`](crate::client) writes the same bytes asynchronously.
 
 use crate::request::{Answer, MAX_MESSAGE_BYTES, Request};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};

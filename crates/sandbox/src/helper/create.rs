@@ -24,14 +24,14 @@ const CREATE_SECONDS: i64 = 60;
 const BUILD_RESOLVER: &str = "nameserver 127.0.0.1\noptions timeout:2 attempts:2\n";
 
 /// [`Request::Create`](crate::request::Request::Create).
-pub(crate) fn create(state: &Arc<State>, spec: SandboxSpec, log: &OwnedFd) -> Result<Answer, Refusal> {
-    check::check(&spec)?;
+pub(crate) fn create(state: &Arc<State>, spec: &SandboxSpec, log: &OwnedFd) -> Result<Answer, Refusal> {
+    check::check(spec)?;
     if let Network::Egress(policy) = &spec.network {
         policy.check().map_err(|error| Refusal::new("sandbox-refused", chain(&error)))?;
     }
     let _busy = state.occupy(&spec.id);
     if let Some(kept) = state.find(&spec.id) {
-        if kept.spec == spec {
+        if kept.spec == *spec {
             return Ok(Answer::Created { address: kept.address });
         }
         return Err(Refusal::new(
@@ -45,7 +45,7 @@ pub(crate) fn create(state: &Arc<State>, spec: SandboxSpec, log: &OwnedFd) -> Re
     let place = Place::new(&state.config.paths, &spec.id);
     // What an interrupted attempt left.
     state.clear(&spec.id, &place)?;
-    make(state, &spec, &place, log.as_fd()).inspect_err(|_| {
+    make(state, spec, &place, log.as_fd()).inspect_err(|_| {
         if let Err(error) = state.clear(&spec.id, &place) {
             tracing::error!(sandbox = %spec.id, %error, "a failed sandbox is not wholly gone");
         }

@@ -118,7 +118,7 @@ fn measure(builds: &[Arc<Kept>], scarce: bool) {
             Ok(bytes) if largest.is_none_or(|(most, _)| bytes > most) => largest = Some((bytes, build)),
             Ok(_) => {}
             Err(error) => {
-                tracing::warn!(sandbox = %build.spec.id, %error, "a build's tree cannot be measured")
+                tracing::warn!(sandbox = %build.spec.id, %error, "a build's tree cannot be measured");
             }
         }
     }

@@ -66,7 +66,9 @@ fn reference(text: &str) -> Result<&str, Refusal> {
     let letter =
         |byte: u8| byte > b' ' && !matches!(byte, 0x7f | b'~' | b'^' | b':' | b'?' | b'*' | b'[' | b'\\');
     let part = |part: &str| {
-        !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !part.ends_with(".lock")
+        // Upper case passes here and with git.
+        let lock = part.as_bytes().ends_with(b".lock");
+        !part.is_empty() && !part.starts_with('.') && !part.ends_with('.') && !lock
     };
     let whole = text.starts_with("refs/")
         && text.len() <= 1024

@@ -113,9 +113,10 @@ fn ids_in(directory: &Path) -> Result<Vec<SandboxId>, Refusal> {
     let mut ids = Vec::new();
     for entry in fs::read_dir(directory).map_err(|error| failed(&error))? {
         let entry = entry.map_err(|error| failed(&error))?;
-        match entry.file_name().to_str().map(str::parse) {
-            Some(Ok(id)) => ids.push(id),
-            _ => tracing::warn!(path = %entry.path().display(), "not a sandbox's directory; left alone"),
+        if let Some(Ok(id)) = entry.file_name().to_str().map(str::parse) {
+            ids.push(id);
+        } else {
+            tracing::warn!(path = %entry.path().display(), "not a sandbox's directory; left alone");
         }
     }
     Ok(ids)

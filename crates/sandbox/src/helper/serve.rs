@@ -103,7 +103,7 @@ fn answer(
             let (Some(log), true) = (descriptors.pop(), descriptors.is_empty()) else {
                 return Err(Refusal::new("bad-request", "create has one descriptor: the log stream"));
             };
-            create::create(state, spec, &log)?
+            create::create(state, &spec, &log)?
         }
         Request::Start { id } => state.start(&id)?,
         Request::Wait { id } => return state.wait(&id, asker),

@@ -19,7 +19,7 @@ use std::time::Duration;
 const LOOK_AT_ASKER: Duration = Duration::from_secs(1);
 /// How long after its grace a killed tree may take to vanish before its group is killed from here.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
-/// `st` of a listening socket in /proc/net/tcp (include/net/tcp_states.h).
+/// `st` of a listening socket in /proc/net/tcp (`include/net/tcp_states.h`).
 const LISTENING: &str = "0A";
 
 impl State {
@@ -173,7 +173,7 @@ fn state_of(kept: &Kept) -> SandboxState {
     }
 }
 
-/// One line of /proc/net/tcp or tcp6 (proc_net_tcp(5)): addresses in hex, each 32-bit group in host byte order.
+/// One line of /proc/net/tcp or tcp6 (`proc_net_tcp(5)`): addresses in hex, each 32-bit group in host byte order.
 fn listening_address(line: &str) -> Option<SocketAddr> {
     let mut words = line.split_whitespace();
     let (_, local, _, state) = (words.next()?, words.next()?, words.next()?, words.next()?);

@@ -95,7 +95,7 @@ fn mount_read_only(
     Ok(at)
 }
 
-/// pivot_root(2), "the current directory is both": the old root ends up on top and is taken away.
+/// `pivot_root(2)`, "the current directory is both": the old root ends up on top and is taken away.
 fn change_root(new_root: &Path) -> Result<(), EnterError> {
     std::env::set_current_dir(new_root).map_err(cannot("enter its own root"))?;
     rustix::process::pivot_root(".", ".").map_err(cannot("change to its own root"))?;
