@@ -1,0 +1,80 @@
+//! A push answers: the line from `git push` to a page, and what the next push changes.
+
+use testkit::World;
+
+#[test]
+fn a_push_becomes_a_page_and_the_next_one_replaces_it() {
+    let world = World::new();
+    let tool = world.tool("hello", "stdlib-http");
+    assert_eq!(tool.get("/").status, 404, "nothing is deployed yet");
+
+    tool.push()
+        .succeeded()
+        .says("tool \"hello\" · run 1 ·")
+        .says("web: python3 app.py (Procfile)")
+        .says("v1 = sha256:")
+        .says("v1 healthy after")
+        .says(&format!("live      http://hello.localhost:{}/", world.port));
+    assert_eq!(tool.get("/").body, "hello from stdlib-http\n");
+    let environment = tool.get("/env").body;
+    for expected in ["\"PORT\": \"8000\"", "\"WINDLASS_RELEASE\": \"v1\"", "\"HOME\": \"/workspace\"", "\"WINDLASS_PROCESS\": \"web.1\""] {
+        assert!(environment.contains(expected), "{expected} is not in {environment}");
+    }
+
+    tool.edit("app.py", "hello from stdlib-http", "good day");
+    tool.push().succeeded().says("v2 healthy after");
+    assert_eq!(tool.get("/").body, "good day\n");
+
+    // The branch names what is live, and a push of what is live is none.
+    let head = tool.git(&["rev-parse", "HEAD"]).unwrap();
+    assert_eq!(tool.git(&["rev-parse", "windlass/main"]).unwrap(), head);
+    tool.push().succeeded().says("Everything up-to-date");
+}
+
+#[test]
+fn a_red_push_changes_nothing_and_the_same_commit_may_be_pushed_again() {
+    let world = World::new();
+    let tool = world.tool("shop", "release-green");
+    tool.push().succeeded().says("live");
+    let live = tool.get("/").body;
+
+    tool.edit("Procfile", "migrate.py", "no-such-file.py");
+    tool.push()
+        .failed()
+        .says("release   failed: the release command failed")
+        .says("! [remote rejected] main -> main (release failed (run 2))");
+    assert_eq!(tool.get("/").body, live, "the old release stays");
+    // Rejected, so not what the branch names: pushing it again starts again.
+    tool.push().failed().says("run 3");
+
+    tool.edit("Procfile", "no-such-file.py", "migrate.py");
+    tool.push().succeeded().says("live");
+}
+
+#[test]
+fn a_release_that_never_answers_says_why_and_the_old_one_stays() {
+    let world = World::new();
+    for (name, app, words) in [
+        ("port", "wrong-port", "It listens on port 5000, not on 8000: use $PORT."),
+        ("loopback", "localhost-only", "It listens on 127.0.0.1:8000 only"),
+        ("deaf", "never-listens", "It runs, but listens on no port."),
+        ("brief", "ends-at-once", "It ended with status 1 before it answered."),
+    ] {
+        let tool = world.tool(name, app);
+        tool.write("project.toml", "[_]\nschema-version = \"0.2\"\n[_.metadata.windlass.health]\ntimeout_seconds = 3\n");
+        tool.push().failed().says("v1 never got healthy").says(words).says("Nothing is live yet.");
+        assert_ne!(tool.get("/").status, 200, "{name}");
+    }
+}
+
+#[test]
+fn other_branches_build_and_are_not_deployed() {
+    let world = World::new();
+    let tool = world.tool("branchy", "stdlib-http");
+    tool.push_ref("main:refs/heads/idea").succeeded().says("only the production branch is deployed");
+    assert_eq!(tool.get("/").status, 404);
+    tool.push().succeeded().says("live");
+    tool.push_ref("main:refs/tags/v1").failed().says("only branches are taken");
+    tool.push_ref(":main").failed().says("the production branch stays");
+    tool.push_ref(":idea").succeeded();
+}
