@@ -1,6 +1,7 @@
 //! Why a verb did nothing: every failed verb leaves all rows as they were.
 
 use model::{DiffId, ToolName, run::RunState};
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// Where an error came from below this crate.
@@ -26,6 +27,12 @@ pub enum StoreError {
         "the state store is read-only here; check the owner and mode of its files and how the disk is mounted"
     )]
     ReadOnly,
+    #[error("the state store {} cannot be opened; its directory must exist and belong to the platform's user", path.display())]
+    CannotOpen {
+        path: PathBuf,
+        #[source]
+        source: Source,
+    },
     /// What is on disk cannot be what was written.
     #[error("the state store is damaged ({what}); stop the platform and restore the last backup")]
     Damaged {

@@ -9,7 +9,7 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
-use std::{borrow::Cow, path::Path, time::Duration};
+use std::{borrow::Cow, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt as _, path::Path, time::Duration};
 use store::StoreError;
 
 /// Readers work beside the writer (WAL); each is a thread and a page cache of its own.
@@ -35,11 +35,12 @@ impl Sqlite {
     /// Opens the file, makes it if there is none, and brings its schema up to date. The directory must exist.
     ///
     /// # Errors
-    /// `Newer` for a file of a later version, `Damaged`, `Locked`, `ReadOnly`, `Full`, `Unavailable`.
+    /// `CannotOpen`, `Newer` for a file of a later version, `Damaged`, `Locked`, `ReadOnly`, `Full`, `Unavailable`.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        make_private(path)
+            .map_err(|source| StoreError::CannotOpen { path: path.to_owned(), source: source.into() })?;
         let options = SqliteConnectOptions::new()
             .filename(path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             // An acknowledged write is on disk (design decision 9).
             .synchronous(SqliteSynchronous::Full)
@@ -66,6 +67,12 @@ impl Sqlite {
     pub(crate) async fn write(&self) -> Result<Work, StoreError> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.map(Work::new).map_err(told)
     }
+}
+
+/// Whom tools belong to and what tokens hash to is nobody else's to read. The files beside it (`-wal`, `-shm`) get the
+/// same mode from SQLite.
+fn make_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map(drop)
 }
 
 async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
@@ -113,6 +120,19 @@ mod tests {
         drop(work);
         let error = store.all(query("DELETE FROM users")).await.unwrap_err();
         assert!(matches!(error, StoreError::ReadOnly), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn nobody_else_reads_its_files() {
+        let (store, directory) = fresh().await;
+        store.ensure_operator("operator").await.unwrap();
+        let mut files = 0;
+        for file in std::fs::read_dir(directory.path()).unwrap() {
+            let mode = std::os::unix::fs::MetadataExt::mode(&file.unwrap().metadata().unwrap());
+            assert_eq!(mode & 0o777, 0o600);
+            files += 1;
+        }
+        assert_eq!(files, 3, "database, write-ahead log, shared memory");
     }
 
     #[tokio::test]

@@ -4,9 +4,11 @@
 
 use model::{Actor, PushId, Timestamp, run::RunState};
 use std::{
+    future::poll_fn,
     io::{BufRead as _, BufReader},
     path::Path,
     process::{Command, Stdio},
+    task::Poll,
     time::Duration,
 };
 use store::{Claiming, NewPush, NewTool, Queue as _, Runs as _, StoreError, Tools as _, Users as _};
@@ -136,6 +138,51 @@ async fn a_file_whose_pages_were_overwritten_is_called_damaged_when_they_are_rea
 #[tokio::test]
 async fn a_directory_that_is_not_there_is_named_as_the_reason() {
     let directory = tempfile::tempdir().unwrap();
-    let error = Sqlite::open(&directory.path().join("missing/state.sqlite")).await.unwrap_err();
-    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    let path = directory.path().join("missing/state.sqlite");
+    let error = Sqlite::open(&path).await.unwrap_err();
+    assert!(matches!(error, StoreError::CannotOpen { .. }), "{error:?}");
+    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+}
+
+/// Drops the future when it still waits after so many polls: what a client that hangs up does to a verb.
+async fn patient_for<T>(polls: u32, verb: impl Future<Output = T>) -> Option<T> {
+    let mut verb = std::pin::pin!(verb);
+    let mut left = polls;
+    poll_fn(|context| match verb.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn callers_who_go_away_in_the_middle_leave_whole_rows_and_no_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(&directory.path().join("state.sqlite")).await;
+    let by = store.ensure_operator("operator").await.unwrap().id;
+    let new = NewTool { name: "wordcount".parse().unwrap(), owner: by };
+    let tool = store.create_tool(&new, &Actor::Platform).await.unwrap().id;
+    let mut gone = 0;
+    for round in 0..10 {
+        for polls in 0.. {
+            let (ref_name, commit) = (format!("refs/heads/{round}-{polls}"), "a".repeat(40));
+            let push = NewPush { id: PushId::new(), tool, ref_name, old: None, commit, by, production: true };
+            if let Some(recorded) = patient_for(polls, store.record_push(&push)).await {
+                recorded.unwrap();
+                break;
+            }
+            gone += 1;
+        }
+    }
+    assert!(gone > 50, "only {gone} went away");
+    let runs = store.runs_of(tool, u32::MAX, None).await.unwrap();
+    assert!(runs.len() >= 10);
+    assert_eq!(runs.len() as u64, runs[0].number, "numbers and rows differ");
+    for run in &runs {
+        assert_eq!(store.steps_of(run.id).await.unwrap().len(), 4, "half a run was written");
+    }
 }

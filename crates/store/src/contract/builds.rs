@@ -42,6 +42,12 @@ pub async fn an_image_needs_its_layers(town: &Town) {
     let refused = town.store.put_image(&image).await;
     assert!(matches!(refused, Err(StoreError::Conflict(Conflict::LayerMissing(id))) if id == diff_id(7)));
     assert!(matches!(town.store.image(tool.id, &digest(2)).await, Err(StoreError::NotFound("image"))));
+    let going = town.layer(8).await;
+    town.store.retire_layers(Timestamp::now(), 10).await.unwrap();
+    let going = ImageLayer { diff_id: going.diff_id, blob: going.blob, size_bytes: 1 };
+    let image = Image { digest: digest(2), layers: vec![going], ..good.clone() };
+    let refused = town.store.put_image(&image).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(Conflict::LayerMissing(id))) if id == diff_id(8)));
     let nobody = Image { tool: ToolId::new(), ..good.clone() };
     assert!(matches!(town.store.put_image(&nobody).await, Err(StoreError::NotFound("tool"))));
     let nowhere = Image { digest: digest(3), run: RunId::new(), ..good };
