@@ -10,9 +10,9 @@ use std::{
     thread::JoinHandle,
 };
 
-/// Pinned: the level and the crate's version decide blob digests. Level 6 costs four times the time of 1 for a tenth
-/// of the bytes.
-const LEVEL: u32 = 1;
+/// Pinned: the level and the compressor's version decide blob digests. Of a Debian base of 117 MB level 1 makes 57 MB
+/// in 0.9 s, level 3 46 MB in 1.5 s, level 6 45 MB in 2.6 s.
+const LEVEL: u32 = 3;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that may wait: 4 MiB.
 const WAITING_CHUNKS: usize = 16;

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod images;
+mod namespace;
 mod publishing;
 mod tars;
 mod unpacking;
