@@ -54,7 +54,12 @@ impl Buildpack for GunicornBuildpack {
     }
 
     fn on_error(&self, error: Error<GunicornError>) {
-        buildpack_kit::tell_cause("the gunicorn buildpack failed", &error);
+        match error {
+            Error::BuildpackError(error) => {
+                buildpack_kit::tell_cause("the gunicorn buildpack failed", &error);
+            }
+            error => buildpack_kit::tell_cause("the gunicorn buildpack failed", &error),
+        }
     }
 }
 

@@ -54,14 +54,14 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         id: "pip-python",
-        signs: &["requires a different Python", "Requires-Python", "require a different python version"],
+        signs: &["requires a different Python"],
         title: "a package does not work with this Python",
         hint: "choose a version of the package that supports the Python on the plan line",
     },
     Kind {
         id: "pip-not-found",
         signs: &["No matching distribution found"],
-        title: "a package or version does not exist",
+        title: "a package or version does not exist for this Python",
         hint: "look at https://pypi.org for the name and its versions, and correct requirements.txt",
     },
     Kind {
@@ -89,26 +89,51 @@ pub(crate) fn explain(output: &[String]) -> Problem {
     }
 }
 
-/// The lines that show the failure: errors first, otherwise the last ones.
+/// Lines of pip's that repeat what others say better.
+const NOISE: &[&str] = &[
+    "subprocess-exited-with-error",
+    "metadata-generation-failed",
+    "error: Command '",
+    "error: command '",
+    "for help visit",
+    "Failed to build installable wheels",
+];
+
+/// The lines that show the failure: errors first, otherwise the last ones of the program that failed, or of pip.
 fn quoted(output: &[String]) -> String {
     let tells = |line: &&String| {
-        let line = line.trim_start();
-        ["ERROR:", "error:", "fatal error:"].iter().any(|start| line.starts_with(start))
-            || line.contains(": fatal error:")
-            || line.contains(": error:")
-            || line.contains("depends on")
-            || line.starts_with("The user requested")
+        let text = line.trim_start();
+        let error = ["ERROR:", "error:", "fatal error:", "The user requested"]
+            .iter()
+            .any(|start| text.starts_with(start));
+        let inner = [": fatal error:", ": error:", " depends on "].iter().any(|sign| text.contains(sign));
+        (error || inner) && !NOISE.iter().any(|noise| text.contains(noise))
     };
     let mut lines: Vec<&String> = output.iter().filter(tells).take(QUOTED_LINES).collect();
     if lines.is_empty() {
-        let filled: Vec<&String> = output.iter().filter(|line| !line.trim().is_empty()).collect();
+        let end = output.iter().position(|line| line.contains("[end of output]")).unwrap_or(output.len());
+        let filled: Vec<&String> = output[..end].iter().filter(|line| !line.trim().is_empty()).collect();
         lines = filled[filled.len().saturating_sub(QUOTED_LINES)..].to_vec();
     }
     if lines.is_empty() {
         return "pip said nothing".to_owned();
     }
-    let lines: Vec<String> = lines.into_iter().map(|line| shown(line.trim(), 300)).collect();
+    let lines: Vec<String> = lines.into_iter().map(|line| tidy(line)).collect();
     lines.join("\n")
+}
+
+/// One line without pip's own mark, and of a list of versions only the newest.
+fn tidy(line: &str) -> String {
+    let line = line.trim();
+    let line = line.strip_prefix("ERROR: ").unwrap_or(line);
+    let Some((before, versions)) =
+        line.split_once("(from versions: ").filter(|(_, rest)| rest.contains(", "))
+    else {
+        return shown(line, 300);
+    };
+    let versions: Vec<&str> = versions.trim_end_matches(')').split(", ").collect();
+    let newest = versions[versions.len().saturating_sub(5)..].join(", ");
+    shown(&format!("{before}(newest versions: {newest})"), 300)
 }
 
 #[cfg(test)]
@@ -123,11 +148,16 @@ mod tests {
     fn a_misspelt_package_is_named_with_where_to_look() {
         let problem = explained(
             "Collecting flaskk==1.0\n\
-             ERROR: Could not find a version that satisfies the requirement flaskk==1.0 (from versions: none)\n\
+             ERROR: Could not find a version that satisfies the requirement flaskk==1.0 \
+             (from versions: 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)\n\
              ERROR: No matching distribution found for flaskk==1.0",
         );
         assert_eq!(problem.id, "pip-not-found");
-        assert!(problem.detail.contains("flaskk==1.0"));
+        assert_eq!(
+            problem.detail,
+            "Could not find a version that satisfies the requirement flaskk==1.0 (newest versions: 0.2, 0.3, 0.4, 0.5, 0.6)\n\
+             No matching distribution found for flaskk==1.0"
+        );
         assert!(problem.hint.unwrap().contains("pypi.org"));
     }
 
@@ -149,6 +179,17 @@ mod tests {
         );
         assert_eq!(problem.id, "pip-compile");
         assert!(problem.detail.starts_with("src/x.c:1:10: fatal error: mysql.h"));
+    }
+
+    #[test]
+    fn a_setup_script_that_fails_is_quoted_by_its_last_words() {
+        let problem = explained(
+            "  error: subprocess-exited-with-error\n      Traceback (most recent call last):\n\
+             \x20     ModuleNotFoundError: No module named 'distutils'\n      [end of output]\n\
+             error: metadata-generation-failed",
+        );
+        assert_eq!(problem.id, "pip-compile");
+        assert!(problem.detail.ends_with("ModuleNotFoundError: No module named 'distutils'"), "{problem}");
     }
 
     #[test]

@@ -157,6 +157,8 @@ impl Buildpack for PipBuildpack {
             Error::BuildpackError(
                 PipError::Problem(problem) | PipError::Install(InstallError::Pip(problem)),
             ) => buildpack_kit::tell(&problem),
+            Error::BuildpackError(PipError::Requirements(error)) => buildpack_kit::tell(&error.problem()),
+            Error::BuildpackError(error) => buildpack_kit::tell_cause("the pip buildpack failed", &error),
             error => buildpack_kit::tell_cause("the pip buildpack failed", &error),
         }
     }

@@ -1,5 +1,6 @@
 //! What a requirements file and those it includes say, as far as the key of the installed layer needs it.
 
+use model::Problem;
 use pipeline::shown;
 use sha2::{Digest, Sha256};
 use std::{
@@ -26,6 +27,14 @@ pub(crate) enum ReadError {
     TooLarge(String),
     #[error("more than {MAX_FILES} requirements files include each other")]
     TooMany,
+}
+
+impl ReadError {
+    /// The author's problem that this is.
+    pub(crate) fn problem(&self) -> Problem {
+        Problem::new("pip-requirements", 422, "the requirements cannot be read", self.to_string())
+            .hint("commit every file that requirements.txt includes, or take its line out")
+    }
 }
 
 /// The key of everything that the file `path` asks for: a hash over it and all that it includes by `-r` and `-c`.

@@ -49,6 +49,9 @@ impl Buildpack for ProcfileBuildpack {
     fn on_error(&self, error: Error<ProcfileError>) {
         match error {
             Error::BuildpackError(ProcfileError::Problem(problem)) => buildpack_kit::tell(&problem),
+            Error::BuildpackError(error) => {
+                buildpack_kit::tell_cause("the procfile buildpack failed", &error);
+            }
             error => buildpack_kit::tell_cause("the procfile buildpack failed", &error),
         }
     }

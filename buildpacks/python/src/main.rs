@@ -104,6 +104,7 @@ impl Buildpack for PythonBuildpack {
     fn on_error(&self, error: Error<PythonError>) {
         match error {
             Error::BuildpackError(PythonError::Problem(problem)) => buildpack_kit::tell(&problem),
+            Error::BuildpackError(error) => buildpack_kit::tell_cause("the python buildpack failed", &error),
             error => buildpack_kit::tell_cause("the python buildpack failed", &error),
         }
     }

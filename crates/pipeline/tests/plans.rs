@@ -1,5 +1,7 @@
 //! Plans of whole trees: real tools' configuration, this project's own tiny tools, and hostile bytes.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its own files fails")]
+
 use proptest::prelude::*;
 use std::{fs, path::Path};
 use windlass_pipeline::{KNOWN_FILES, Plan, SourceFiles, is_known, plan};
@@ -223,7 +225,15 @@ fn deep_nesting_ends_in_an_error_or_a_plan_and_never_in_a_crash() {
         ("service.template", "{a: ".repeat(50_000)),
         (
             "service.template",
-            format!("a:\n{}", (1..400).map(|n| format!("{}- b:\n", " ".repeat(n))).collect::<String>()),
+            format!(
+                "a:
+{}",
+                (1..400)
+                    .map(|n| " ".repeat(n)
+                        + "- b:
+")
+                    .collect::<String>()
+            ),
         ),
         ("project.toml", format!("a = {}", "[".repeat(100_000))),
         ("project.toml", format!("{}b = 1", "a.".repeat(50_000))),
