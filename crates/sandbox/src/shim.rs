@@ -8,6 +8,7 @@
 
 mod inherit;
 mod keeper;
+mod memory;
 mod pipe;
 mod place;
 mod privilege;

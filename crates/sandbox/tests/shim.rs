@@ -183,7 +183,7 @@ fn system_calls_that_widen_a_sandbox_are_refused_and_ordinary_ones_work() {
 
 #[test]
 fn without_the_profile_the_sandbox_could_be_widened() {
-    let kept = Kept::create_with(LIMITS, &["/probe", "new-user-namespace"], serde_json::Value::Null);
+    let kept = Kept::create_with(LIMITS, &["/probe", "new-user-namespace"], &serde_json::Value::Null);
     kept.ask(Ask::Start);
     assert_eq!(kept.ended().status, 0);
     assert_eq!(kept.texts(Stream::Out), ["ok"]);

@@ -4,7 +4,7 @@ use super::pipe::Pipe;
 use super::place::Place;
 use super::runtime::{Created, Runtime};
 use super::state::{Ask, Reply};
-use super::{Config, ShimError, privilege};
+use super::{Config, ShimError, memory, privilege};
 use crate::cgroup::{Group, MemoryWatch};
 use crate::request::{Ended, KilledBy, State};
 use logs::{Stream, Writer};
@@ -220,7 +220,9 @@ impl<'a> Keeper<'a> {
     fn start(&mut self) -> Result<(), String> {
         self.runtime.start().map_err(|error| super::chain(&error))?;
         self.started = Some(Instant::now());
-        privilege::drop_to(self.config.drop_to).map_err(|error| super::chain(&error))
+        privilege::drop_to(self.config.drop_to).map_err(|error| super::chain(&error))?;
+        memory::release_code();
+        Ok(())
     }
 
     fn kill(&mut self, grace: Duration, because: KilledBy) {

@@ -37,11 +37,11 @@ pub(crate) struct Kept {
 impl Kept {
     /// A container of the probe with these words, created and not started.
     pub(crate) fn create(limits: Limits, argv: &[&str]) -> Self {
-        Self::create_with(limits, argv, windlass_sandbox::seccomp::profile())
+        Self::create_with(limits, argv, &windlass_sandbox::seccomp::profile())
     }
 
     /// The same under another system call profile.
-    pub(crate) fn create_with(limits: Limits, argv: &[&str], seccomp: serde_json::Value) -> Self {
+    pub(crate) fn create_with(limits: Limits, argv: &[&str], seccomp: &serde_json::Value) -> Self {
         let place = tempfile::tempdir().unwrap();
         // The container's root, an ordinary user of the host, must reach its root directory.
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).unwrap();
@@ -170,7 +170,7 @@ fn make_layer(layer: &Path) {
     }
 }
 
-fn bundle(config: &Config, argv: &[&str], seccomp: serde_json::Value) -> serde_json::Value {
+fn bundle(config: &Config, argv: &[&str], seccomp: &serde_json::Value) -> serde_json::Value {
     let limits = &config.limits;
     let ids = json!([{ "containerID": 0, "hostID": config.mounts.tool_id, "size": 65536 }]);
     let namespaces =
