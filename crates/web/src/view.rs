@@ -124,7 +124,7 @@ fn step(step: &Step) -> wire::Step {
         summary: step
             .outputs
             .as_ref()
-            .and_then(|outputs| outputs.get("summary")?.as_str().map(str::to_owned)),
+            .and_then(|outputs| outputs.get("line")?.as_str().map(str::to_owned)),
         problem: match &step.state {
             StepState::Failed { problem, .. } => Some(problem.clone()),
             _ => None,

@@ -23,6 +23,7 @@ mod tools;
 use arguments::{Arguments, Common, Verb};
 use clap::Parser;
 use failure::{Failure, local};
+use model::Problem;
 use std::process::ExitCode;
 
 /// Reads the command line and does what it says.
@@ -34,6 +35,12 @@ pub(crate) fn run() -> ExitCode {
 fn act(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Doctor => doctor::doctor(common.json),
+        Verb::Up { config } => match crate::up::run(config) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error) => {
+                Err(Problem::new("up-failed", 500, "the platform cannot run", format!("{error:#}")).into())
+            }
+        },
         Verb::GitCredential { operation } => git_credential::run(operation).map(|()| ExitCode::SUCCESS),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -60,7 +67,7 @@ async fn ask(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Members(verb) => people::members(common, verb).await?,
         Verb::Tokens(verb) => people::tokens(common, verb).await?,
         Verb::Users(verb) => people::users(common, verb).await?,
-        Verb::Doctor | Verb::GitCredential { .. } => {}
+        Verb::Doctor | Verb::Up { .. } | Verb::GitCredential { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -69,6 +69,12 @@ pub(crate) enum Verb {
     Users(Users),
     /// Judge this machine: what the platform needs of it, what is missing, how to get it.
     Doctor,
+    /// Run the platform on this machine, as root, until Ctrl-C.
+    Up {
+        /// What the operator sets.
+        #[arg(default_value = "/etc/windlass/windlass.toml", value_name = "windlass.toml")]
+        config: PathBuf,
+    },
     /// Answer git's question for a password (git calls this; see gitcredentials(7)).
     #[command(hide = true)]
     GitCredential {
