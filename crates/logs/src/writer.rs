@@ -77,8 +77,10 @@ impl Writer {
             return Ok(());
         }
         let rows = if self.dropped_rows == 1 { "row" } else { "rows" };
-        let text =
-            format!("{} {rows} dropped: no room (this log may hold {} bytes)", self.dropped_rows, self.limit_bytes);
+        let text = format!(
+            "{} {rows} dropped: no room (this log may hold {} bytes)",
+            self.dropped_rows, self.limit_bytes
+        );
         self.encode(Stream::Marker, Flags::NONE, text.as_bytes());
         self.append()?;
         self.dropped_rows = 0;
