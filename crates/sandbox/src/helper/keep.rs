@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// These threads only wait.
 const STACK_BYTES: usize = 256 * 1024;
+/// A shim and an egress worker end within milliseconds of their sandbox; at most five seconds are given.
+const CHILD_LOOK: Duration = Duration::from_millis(2);
+const CHILD_LOOKS: u32 = 2500;
 /// Status of a process that SIGKILL ended.
 const KILLED_STATUS: i32 = 128 + 9;
 
@@ -90,11 +93,22 @@ fn wait_for_end(state: &State, kept: &Kept, children: Vec<Child>) {
         }
     };
     // The egress worker writes its last rows before its sandbox counts as ended.
-    for mut child in children {
-        let _ = child.wait();
+    for child in children {
+        reap(child);
     }
     kept.set_ended(ended);
     state.end_container(&kept.spec.id, &kept.cgroup);
+}
+
+/// Waits for a child that is about to end, and ends it when it does not.
+fn reap(mut child: Child) {
+    for _ in 0..CHILD_LOOKS {
+        if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
+            return;
+        }
+        thread::sleep(CHILD_LOOK);
+    }
+    spawn::end(&mut child);
 }
 
 /// The shim is gone without a word: whatever still runs has lost its output and is ended.

@@ -1,5 +1,7 @@
 //! The helper, its shims and its workers, with the real runtime on the real kernel. Needs root.
 
+#![allow(clippy::unwrap_used, reason = "clippy looks into test functions only, these are their helpers")]
+
 mod confinement;
 mod life;
 mod limits;

@@ -1,5 +1,5 @@
 //! The helper's part in networks: made before the first process runs, gone with the sandbox. What each lets through
-//! is tested where it is written (tests/egress.rs, tests/tool_network.rs).
+//! is tested where it is written (tests/egress.rs, `tests/tool_network.rs`).
 
 use crate::world::World;
 use egress::{HostRule, Policy};

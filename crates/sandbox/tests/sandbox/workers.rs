@@ -1,10 +1,11 @@
 //! What workers can see and do.
 
-use crate::world::{World, null, output, work};
+use crate::world::{PROBE, World, null, output, work};
 use model::ToolId;
 use model::instance::RangeIndex;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 use windlass_sandbox::client::HelperError;
 use windlass_sandbox::request::{GitService, Worker};
@@ -111,6 +112,42 @@ async fn a_commit_in_the_repository_is_archived_and_moved_by_id() {
     let (status, out, err) = work(&world, git(GitService::Archive { commit }), "").await;
     assert_eq!((status, err.as_str()), (0, ""));
     assert!(out.starts_with("pax_global_header") && out.contains("workspace/app.py"), "{out}");
+}
+
+#[tokio::test]
+async fn git_and_its_hooks_reach_the_repository_and_the_platforms_socket_and_nothing_else() {
+    let world = World::new().await;
+    let tool = ToolId::new();
+    let hooks = world.paths.run.join("hooks");
+    std::fs::create_dir(&hooks).unwrap();
+    std::os::unix::fs::symlink(PROBE, hooks.join("reference-transaction")).unwrap();
+    let socket = world.paths.run.join("hook.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    std::os::unix::fs::chown(&socket, Some(world.instance.git_id()), None).unwrap();
+    let git = |service| Worker::Git {
+        tool,
+        service,
+        config: vec![("core.hooksPath".to_owned(), hooks.display().to_string())],
+        env: vec![("WINDLASS_HOOK_SOCKET".to_owned(), socket.display().to_string())],
+    };
+    work(&world, git(GitService::Init), "").await;
+    let (name, none) = ("refs/heads/none".to_owned(), "0".repeat(40));
+    let delete = GitService::UpdateRef { name, new: none.clone(), old: none };
+    let (_, out, err) = work(&world, git(delete), "").await;
+    let said = out + &err;
+    for line in [
+        "read /etc/passwd: false",
+        "read /usr/bin/git: true",
+        "read HEAD: true",
+        "read /proc/self/status: false",
+        "write /tmp/windlass-jail-escape: false",
+        "write objects/written: true",
+        "list ..: false",
+        "tcp: Some(PermissionDenied)",
+        "hook socket: true",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
 }
 
 #[tokio::test]
