@@ -15,7 +15,7 @@ const MAX_OPENING_LINES: usize = 20;
 const ARROWS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("logs", &[]),
-    ("cnb", &[]),
+    ("cnb", &["model"]),
     ("oci", &["model"]),
     ("pipeline", &["model"]),
     ("egress", &["model", "logs"]),

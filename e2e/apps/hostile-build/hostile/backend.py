@@ -1,0 +1,29 @@
+"""A build backend (PEP 517) that attacks and then fails, so that the pusher reads what came of it."""
+
+import sys
+import os
+import zipfile
+
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    work()
+    name = f"{NAME}-1-py3-none-any.whl"
+    info = f"{NAME}-1.dist-info"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
+        wheel.writestr(f"{NAME}.py", "")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    return name
+
+
+NAME = "hostile"
+
+
+def work():
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import attacks
+
+    for line in attacks.all_attacks():
+        print(f"attack {line}", flush=True)
+    raise SystemExit("all attacks were tried")
