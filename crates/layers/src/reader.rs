@@ -3,7 +3,10 @@
 //! Blocks and extensions are read here because tar libraries keep extension headers of any length in memory, skip
 //! what they do not know and end quietly where a tar is cut; the fields of a header are the `tar` crate's work.
 
+mod pax;
+
 use crate::tree::shown;
+use pax::Extension;
 use std::{
     ffi::OsStr,
     io::{self, Read},
@@ -75,18 +78,6 @@ pub(crate) struct TarReader<R> {
     padding_bytes: u64,
 }
 
-/// What extension headers said about the entry after them.
-#[derive(Default)]
-struct Extension {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size_bytes: Option<u64>,
-    user_id: Option<u64>,
-    group_id: Option<u64>,
-    modified: Option<Modified>,
-    attributes: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
 impl<R: Read> TarReader<R> {
     pub(crate) fn new(input: R) -> Self {
         Self { input, offset: 0, rest_bytes: 0, padding_bytes: 0 }
@@ -106,7 +97,8 @@ impl<R: Read> TarReader<R> {
             let header = Header::from_byte_slice(&block);
             let damaged = |what: &str| TarError::Header { offset, what: what.to_owned() };
             check_sum(&block, header).map_err(|what| TarError::Header { offset, what })?;
-            let size_bytes = header.entry_size().map_err(|_| damaged("its size is not a number"))?;
+            let size_bytes = field(header.entry_size(), &header.as_old().size)
+                .ok_or_else(|| damaged("its size is not a number"))?;
             match header.entry_type() {
                 EntryType::XHeader => {
                     let records = self.extension_bytes(size_bytes, offset)?;
@@ -162,23 +154,23 @@ impl<R: Read> TarReader<R> {
             return Err(refused("a link or directory with content"));
         }
         self.expect(size_bytes);
-        let number = |given: Option<u64>, field: io::Result<u64>, what| match given {
-            Some(number) => Ok(number),
-            None => field.map_err(|_| damaged(what)),
+        let old = header.as_old();
+        let mode = field(header.mode().map(u64::from), &old.mode)
+            .and_then(|mode| u32::try_from(mode & 0o7777).ok())
+            .ok_or_else(|| damaged("its mode is not a number"))?;
+        let user_id = extension.user_id.or_else(|| field(header.uid(), &old.uid));
+        let group_id = extension.group_id.or_else(|| field(header.gid(), &old.gid));
+        let header_time = || {
+            let seconds = i64::try_from(field(header.mtime(), &old.mtime)?).ok()?;
+            Some(Modified { seconds, nanoseconds: 0 })
         };
+        let modified = extension.modified.or_else(header_time);
         Ok(Entry {
             kind,
-            mode: header.mode().map_err(|_| damaged("its mode is not a number"))? & 0o7777,
-            user_id: number(extension.user_id, header.uid(), "its user id is not a number")?,
-            group_id: number(extension.group_id, header.gid(), "its group id is not a number")?,
-            modified: match extension.modified {
-                Some(modified) => modified,
-                None => Modified {
-                    seconds: i64::try_from(header.mtime().map_err(|_| damaged("its time is not a number"))?)
-                        .map_err(|_| damaged("its time is out of range"))?,
-                    nanoseconds: 0,
-                },
-            },
+            mode,
+            user_id: user_id.ok_or_else(|| damaged("its user id is not a number"))?,
+            group_id: group_id.ok_or_else(|| damaged("its group id is not a number"))?,
+            modified: modified.ok_or_else(|| damaged("its time is not a number"))?,
             link: extension.link.unwrap_or_else(|| {
                 header.link_name_bytes().map_or_else(Vec::new, std::borrow::Cow::into_owned)
             }),
@@ -262,76 +254,10 @@ impl<R: Read> Read for TarReader<R> {
     }
 }
 
-impl Extension {
-    fn is_empty(&self) -> bool {
-        self.path.is_none()
-            && self.link.is_none()
-            && self.size_bytes.is_none()
-            && self.user_id.is_none()
-            && self.group_id.is_none()
-            && self.attributes.is_empty()
-    }
-
-    /// PAX records: `<length> <key>=<value>\n`, where values may hold any byte.
-    fn read_pax(&mut self, mut records: &[u8]) -> Result<(), String> {
-        while !records.is_empty() {
-            let malformed = || "a PAX record is malformed".to_owned();
-            let space = records.iter().take(8).position(|byte| *byte == b' ').ok_or_else(malformed)?;
-            let length = number(&records[..space]).and_then(|length| usize::try_from(length).ok());
-            let length =
-                length.filter(|length| (space + 3..=records.len()).contains(length)).ok_or_else(malformed)?;
-            let record = records[space + 1..length].strip_suffix(b"\n").ok_or_else(malformed)?;
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(malformed)?;
-            self.set(&record[..equals], &record[equals + 1..])?;
-            records = &records[length..];
-        }
-        Ok(())
-    }
-
-    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<(), String> {
-        let integer = || number(value).ok_or_else(|| format!("PAX {} is not a number", key.escape_ascii()));
-        match key {
-            b"path" => self.path = Some(value.to_vec()),
-            b"linkpath" => self.link = Some(value.to_vec()),
-            b"size" => self.size_bytes = Some(integer()?),
-            b"uid" => self.user_id = Some(integer()?),
-            b"gid" => self.group_id = Some(integer()?),
-            b"mtime" => self.modified = Some(time(value).ok_or("PAX mtime is not a time")?),
-            _ => {
-                if key.starts_with(b"GNU.sparse.") {
-                    return Err("a sparse file, which is not accepted".to_owned());
-                }
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.attributes.push((name.to_vec(), value.to_vec()));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// Decimal seconds with an optional fraction; what is finer than nanoseconds is dropped.
-fn time(text: &[u8]) -> Option<Modified> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let seconds: i64 = whole.parse().ok()?;
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let nanoseconds: i64 = format!("{fraction:0<9}")[..9].parse().ok()?;
-    // Before 1970 the fraction counts backwards.
-    Some(if whole.starts_with('-') && nanoseconds > 0 {
-        Modified { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds }
-    } else {
-        Modified { seconds, nanoseconds }
-    })
+/// A number of a header. Some tools leave out what is zero.
+fn field(parsed: io::Result<u64>, raw: &[u8]) -> Option<u64> {
+    let blank = raw.iter().all(|byte| matches!(byte, 0 | b' '));
+    parsed.ok().or_else(|| blank.then_some(0))
 }
 
 fn until_nul(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -347,5 +273,65 @@ fn check_sum(block: &[u8; BLOCK_BYTES], header: &Header) -> Result<(), String> {
     match header.cksum() {
         Ok(stated) if stated == sum => Ok(()),
         _ => Err("its checksum is wrong; this is no tar, or it was changed on its way".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample() -> Vec<u8> {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_size(700);
+        header.set_mode(0o644);
+        // Longer than a header holds: an extension goes before it.
+        tar.append_data(&mut header, format!("{}/file", "d".repeat(120)), [b'x'; 700].as_slice()).unwrap();
+        tar.append_pax_extensions([("mtime", b"12.5".as_slice()), ("SCHILY.xattr.user.a", b"\n=\n")])
+            .unwrap();
+        header.set_size(0);
+        tar.append_data(&mut header, "empty", [].as_slice()).unwrap();
+        tar.into_inner().unwrap()
+    }
+
+    fn read_all(bytes: &[u8]) -> Result<Vec<Entry>, TarError> {
+        let mut tar = TarReader::new(bytes);
+        let mut entries = Vec::new();
+        while let Some(entry) = tar.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    #[test]
+    fn a_tar_of_another_library_is_read_as_it_was_meant() {
+        let entries = read_all(&sample()).unwrap();
+        assert_eq!((entries[0].path.len(), entries[0].size_bytes), (125, 700));
+        assert_eq!(entries[1].modified, Modified { seconds: 12, nanoseconds: 500_000_000 });
+        assert_eq!(entries[1].attributes, [(b"user.a".to_vec(), b"\n=\n".to_vec())]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_tar_ends_in_an_error_or_in_entries_and_never_in_a_panic(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+            fixed in any::<bool>(),
+        ) {
+            let mut bytes = sample();
+            for (place, value) in changes {
+                let place = place.index(bytes.len());
+                bytes[place] = value;
+                if fixed {
+                    // With a right checksum, so that the damage reaches the fields.
+                    let start = place / 512 * 512;
+                    let mut header = Header::from_byte_slice(&bytes[start..start + 512]).clone();
+                    header.set_cksum();
+                    bytes[start..start + 512].copy_from_slice(header.as_bytes());
+                }
+            }
+            let entries = read_all(&bytes).unwrap_or_default();
+            prop_assert!(entries.len() <= bytes.len() / 512);
+        }
     }
 }

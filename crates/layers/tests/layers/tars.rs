@@ -72,7 +72,7 @@ impl Tar {
 
 pub(crate) fn record(key: &str, value: &[u8]) -> Vec<u8> {
     let rest = key.len() + value.len() + 3;
-    let length = (rest..).find(|length| rest + length.to_string().len() == *length).unwrap();
+    let length = (rest..rest + 9).find(|length| rest + length.to_string().len() == *length).unwrap();
     [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
 }
 

@@ -194,7 +194,7 @@ fn gnu_names_and_the_comment_of_git_archive_are_understood() {
 #[test]
 fn a_gzip_layer_has_the_diff_id_of_its_tar_and_keeps_its_blob() {
     let world = World::new();
-    let tar = Tar::default().file("a", &[b'a'; 100_000]).end();
+    let tar = Tar::default().file("a", &vec![b'a'; 100_000]).end();
     let packed = gzip(&tar);
     let plain = world.store.unpack_layer(&*tar, UnpackLimits::LAYER).unwrap();
     let gzipped = world.store.unpack_layer(&*packed, UnpackLimits::LAYER).unwrap();
@@ -215,7 +215,7 @@ fn publishing_twice_gives_the_same_and_leaves_one() {
     let first = world.store.unpack_layer(&*tar, UnpackLimits::LAYER).unwrap();
     let second = world.store.unpack_layer(&*tar, UnpackLimits::LAYER).unwrap();
     assert_eq!(first, second);
-    assert_eq!(world.store.list().unwrap(), [first.clone()]);
+    assert_eq!(world.store.list().unwrap(), std::slice::from_ref(&first));
     assert!(world.store.has(&first.diff_id));
     assert_eq!(fs::read_dir(world.paths.layers().join(".new")).unwrap().count(), 0);
     let blob = fs::metadata(world.paths.blob(&first.blob_digest)).unwrap();
