@@ -50,7 +50,8 @@ pub(crate) enum InstallError {
     Pip(#[from] Problem),
 }
 
-/// One virtual environment to be filled.
+/// One virtual environment to be filled. Python's own modules are run with `-P`, so that a `types.py` of the
+/// application does not take the place of the standard library's.
 pub(crate) struct Installation<'a> {
     pub(crate) app_dir: &'a Path,
     /// The base image's interpreter: `/usr/bin/python3.13`.
@@ -81,7 +82,10 @@ impl Installation<'_> {
 
     fn make(&self) -> Result<(), InstallError> {
         let made = start(
-            Command::new(self.interpreter).args(["-m", "venv", "--without-pip", "--"]).arg(self.venv),
+            Command::new(self.interpreter)
+                .args(["-P", "-m", "venv", "--without-pip", "--"])
+                .arg(self.venv)
+                .current_dir(self.app_dir),
             &mut VecDeque::new(),
         )?;
         if made { Ok(()) } else { Err(InstallError::Venv) }
@@ -107,7 +111,9 @@ impl Installation<'_> {
     /// hash seed: the same packages give the same bytes. Files that do not compile are left as they are, as pip does.
     fn compile(&self, packages: &Path) -> Result<(), InstallError> {
         let mut command = self.python();
-        command.args(["-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"]).arg(packages);
+        command
+            .args(["-P", "-m", "compileall", "-qq", "--invalidation-mode", "unchecked-hash"])
+            .arg(packages);
         command.env_remove("PYTHONDONTWRITEBYTECODE");
         start(&mut command, &mut VecDeque::new()).map(|_| ())
     }
@@ -210,6 +216,7 @@ mod tests {
     fn install(requirements: &str, extra: &[&str]) -> (tempfile::TempDir, Result<usize, InstallError>) {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("requirements.txt"), requirements).unwrap();
+        fs::write(root.path().join("types.py"), "raise SystemExit('the application was run')").unwrap();
         let (venv, cache) = (root.path().join("venv"), root.path().join("cache"));
         let installation = Installation {
             app_dir: root.path(),
