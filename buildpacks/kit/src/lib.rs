@@ -129,4 +129,29 @@ mod tests {
         );
         assert!(read_source(&app.path().join("missing")).is_err());
     }
+
+    #[test]
+    fn the_builders_order_names_our_packs_in_the_versions_that_they_have() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |path: &Path| fs::read_to_string(path).unwrap().parse::<toml::Table>().unwrap();
+        let order = read(&root.join("stacks/builder/order.toml"));
+        let mut named = Vec::new();
+        for group in order["order"].as_array().unwrap() {
+            for pack in group["group"].as_array().unwrap() {
+                named.push((
+                    pack["id"].as_str().unwrap().to_owned(),
+                    pack["version"].as_str().unwrap().to_owned(),
+                ));
+            }
+        }
+        for pack in ["python", "pip", "gunicorn", "procfile"] {
+            let descriptor = read(&root.join("buildpacks").join(pack).join("buildpack.toml"));
+            assert_eq!(descriptor["api"].as_str(), Some("0.10"), "the newest that libcnb speaks");
+            let version = descriptor["buildpack"]["version"].as_str().unwrap();
+            let before = named.len();
+            named.retain(|name| *name != (format!("windlass/{pack}"), version.to_owned()));
+            assert!(named.len() < before, "{pack} {version} stands in no group");
+        }
+        assert!(named.is_empty(), "there is no such pack: {named:?}");
+    }
 }

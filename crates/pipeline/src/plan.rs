@@ -45,7 +45,7 @@ pub struct PythonChoice {
 /// A command line that `bash -c` runs with the image's environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
-    /// As its author wrote it; may hold `$PORT`.
+    /// As its author wrote it, control characters included; may hold `$PORT`. Show it through [`crate::shown`].
     pub text: String,
     /// The file that says so: `Procfile`, `project.toml`, or `app.py` for the default server.
     pub from: String,
