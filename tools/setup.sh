@@ -37,6 +37,6 @@ fi
 # The platform's ids (crates/model/src/instance.rs) are kept from other programs that hand out ranges.
 for file in /etc/subuid /etc/subgid; do
 	if [ "$(id -u)" = 0 ] && ! grep -qs '^windlass:1000000000:' "$file"; then
-		echo 'windlass:1000000000:3187671040' >>"$file"
+		echo 'windlass:1000000000:3221225472' >>"$file"
 	fi
 done

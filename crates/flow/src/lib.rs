@@ -8,6 +8,7 @@
 pub mod base;
 mod branch;
 mod build;
+pub mod chores;
 mod deploy;
 pub mod engine;
 pub mod line;

@@ -111,7 +111,7 @@ impl Line {
     /// When it cannot be opened.
     pub fn log_file(&self, tool: ToolId, stream: &LogStream) -> io::Result<OwnedFd> {
         let path = self.log_path(tool, stream)?;
-        let file: File = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        let file: File = OpenOptions::new().append(true).create(true).mode(0o660).open(path)?;
         Ok(file.into())
     }
 }

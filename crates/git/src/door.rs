@@ -93,7 +93,7 @@ async fn info_refs(
         body.extend(b"0000");
     }
     stdout.read_to_end(&mut body).await.map_err(broken)?;
-    match worker.wait().await.map_err(broken)? {
+    match worker.status().await.map_err(broken)? {
         0 => Ok(answer(&format!("application/x-{name}-advertisement"), Body::from(body))),
         status => Err(broken(format!("git ended with status {status}"))),
     }

@@ -1,7 +1,7 @@
 //! What the git door asks of the platform behind it.
 
 use async_trait::async_trait;
-use model::{ToolId, ToolName, UserId};
+use model::{Actor, ToolId, ToolName};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -19,7 +19,9 @@ pub enum Access {
 pub struct Grant {
     pub tool: ToolId,
     pub name: ToolName,
-    pub user: UserId,
+    /// Who pushes: judged again when the push is recorded.
+    pub actor: Actor,
+    pub user_name: String,
     /// Bytes that one push may still upload under the tool's quota.
     pub max_input_bytes: u64,
 }

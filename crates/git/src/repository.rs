@@ -104,6 +104,11 @@ impl Repositories {
         self.output(tool, "init", GitService::Init, b"").await.map(drop)
     }
 
+    /// Removes the tool's repository, if there is one.
+    pub async fn remove(&self, tool: ToolId) -> Result<(), GitError> {
+        Ok(self.helper.remove_repository(tool).await?)
+    }
+
     /// Moves a ref from `old` to `new`, both object ids; zeros mean "is not" and "delete". Fails when it stands
     /// elsewhere (compare and swap, git-update-ref(1)).
     pub async fn update_ref(&self, tool: ToolId, name: &str, new: &str, old: &str) -> Result<(), GitError> {
@@ -189,7 +194,7 @@ impl Repositories {
         if read? as u64 > MAX_OUTPUT_BYTES {
             return Err(GitError::TooMuch { what });
         }
-        match worker.wait().await? {
+        match worker.status().await? {
             0 => Ok(out),
             status => {
                 let stderr = String::from_utf8_lossy(&err).trim().to_owned();

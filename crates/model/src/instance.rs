@@ -7,9 +7,9 @@ pub const RANGE_SIZE: u32 = 65_536;
 /// First host id that any instance uses. Reserved in /etc/subuid and /etc/subgid by the set-up script.
 pub const FIRST_ID: u32 = 1_000_000_000;
 /// Ranges of one instance.
-pub const RANGES_PER_INSTANCE: u32 = 256;
+pub const RANGES_PER_INSTANCE: u32 = 2048;
 /// Instances whose ids fit below 2³².
-pub const MAX_INSTANCES: u32 = 190;
+pub const MAX_INSTANCES: u32 = 24;
 /// The range index of the first tool; those before are the platform's own.
 pub const FIRST_TOOL_RANGE: u32 = 16;
 

@@ -18,7 +18,7 @@ use runtime::{Machine, Runtime};
 use sandbox::client::Helper;
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 use store::Store;
-use store_sqlite::SqliteStore;
+use store_sqlite::Sqlite;
 use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::{Notify, watch}};
 
 /// Runs until SIGTERM. The process has the platform's id already and gives up what else it could do.
@@ -28,8 +28,10 @@ pub(crate) fn run(settings: &Settings) -> Result<()> {
 }
 
 async fn serve(settings: &Settings) -> Result<()> {
+    // The router shares serve's group and writes its rows into the tools' logs; nobody else may look.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let paths = settings.paths();
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&paths.database()).await.context("cannot open the store")?);
+    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&paths.database()).await.context("cannot open the store")?);
     let helper = Helper::new(paths.helper_socket());
     let runtime: Arc<dyn Runtime> = Arc::new(Machine::new(helper.clone()));
     let repositories = Repositories::new(helper, paths.clone());
@@ -64,7 +66,8 @@ async fn serve(settings: &Settings) -> Result<()> {
 
     let (stop, stopped) = watch::channel(false);
     let engine = tokio::spawn(flow::engine::drive(Arc::clone(&line), stopped.clone()));
-    let reconciler = tokio::spawn(flow::replicas::keep(line, stopped.clone()));
+    let chores = tokio::spawn(flow::chores::keep(Arc::clone(&line), stopped.clone()));
+    let reconciler = tokio::spawn(flow::replicas::keep(line, stopped));
     tokio::spawn(async move {
         loop {
             app_nudge.notified().await;
@@ -89,6 +92,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     let _ = stop.send(true);
     engine.await??;
     reconciler.await?;
+    chores.await?;
     Ok(())
 }
 

@@ -63,7 +63,7 @@ pub(super) async fn start(door: Door, grant: Grant, headers: &HeaderMap, body: B
         if let Ok(Err(error)) = upload {
             tracing::info!(%error, "an upload broke off");
         }
-        let ended = worker.wait().await;
+        let ended = worker.status().await;
         match &ended {
             Ok(0) => {}
             Ok(status) => tracing::info!(status, "receive-pack ended"),
