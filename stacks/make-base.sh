@@ -2,8 +2,9 @@
 # Makes the base images of Debian 13 from Debian's packages: the run image (one layer) and the build image
 # (the same layer and one more on top). Runs as root, with the mirrors and proxies of this machine's apt.
 #
-#   stacks/make-base.sh <out directory> [<packages directory>]
+#   stacks/make-base.sh [--again <earlier out directory>] <out directory> [<packages directory>]
 #
+# --again:  from the packages that were kept then, without a mirror; gives the same bytes
 # out:      run.tar build.tar    the two layers
 #           run.json build.json  which layers an image has, and its configuration
 #           run.debs build.debs  the packages each layer was made of: `<sha256>  <file name>` lines
@@ -29,9 +30,17 @@ if [ -z "${MAKE_BASE_UNSHARED:-}" ]; then
     MAKE_BASE_UNSHARED=1 exec unshare --mount --propagation private -- "$0" "$@"
 fi
 
+again=
+if [ "$1" = --again ]; then
+    [ $# -ge 3 ] && [ -e "$2/build.debs" ] || fail "--again: say a directory that this script filled, and where the images go"
+    again=$(readlink -f -- "$2")
+    shift 2
+fi
 mkdir -p -- "$1" "${2:-$1/packages}"
 out=$(readlink -f -- "$1")
 packages=$(readlink -f -- "${2:-$1/packages}")
+# What a killed run left.
+find "$out" -maxdepth 1 -name '.work.*' -mmin +180 -exec rm -rf -- {} +
 work=$(mktemp -d -- "$out/.work.XXXXXX")
 [[ $work =~ ^[A-Za-z0-9/._-]+$ ]] || fail "$out: use a path of letters, digits, dots and dashes"
 finish() {
@@ -49,14 +58,31 @@ mirror_of() { # $1: extended regular expression over the release names
     apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 2>/dev/null |
         awk -v want="$1" '$1 ~ want { print $2; exit }'
 }
-mirror=$(mirror_of '^[a-z]+$')
-security=$(mirror_of '^[a-z]+-security$')
-: "${mirror:=http://deb.debian.org/debian}" "${security:=http://deb.debian.org/debian-security}"
-cat >"$work/sources.list" <<SOURCES
+# A mirror of just the packages kept for an earlier image.
+kept_mirror() {
+    mkdir "$work/kept"
+    sort -u "$again/run.debs" "$again/build.debs" | while read -r sha256 file; do
+        local deb=$packages/$sha256.deb
+        [ -e "$deb" ] || fail "$deb is not there: it was $file"
+        cp -- "$deb" "$work/kept/"
+        dpkg-deb --field "$deb"
+        printf 'Filename: ./%s.deb\nSize: %s\nSHA256: %s\n\n' "$sha256" "$(stat -c %s -- "$deb")" "$sha256"
+    done >"$work/kept/Packages"
+}
+if [ -n "$again" ]; then
+    mirror="the packages kept in $packages"
+    kept_mirror
+    printf 'deb [trusted=yes] copy:%s ./\n' "$work/kept" >"$work/sources.list"
+else
+    mirror=$(mirror_of '^[a-z]+$')
+    security=$(mirror_of '^[a-z]+-security$')
+    : "${mirror:=http://deb.debian.org/debian}" "${security:=http://deb.debian.org/debian-security}"
+    cat >"$work/sources.list" <<SOURCES
 deb $mirror $suite main
 deb $mirror $suite-updates main
 deb $security $suite-security main
 SOURCES
+fi
 
 # How to reach them (proxies, certificate authorities) is this machine's affair too, and stays out of the image.
 {
@@ -66,7 +92,7 @@ SOURCES
 
 # Packages kept from an earlier time are offered to apt, which checks them against the mirror's index.
 mkdir -p "$work/archives"
-if [ -e "$packages/index" ]; then
+if [ -e "$packages/index" ] && [ -z "$again" ]; then
     while read -r sha256 file; do
         [ -e "$packages/$sha256.deb" ] && ln -f -- "$packages/$sha256.deb" "$work/archives/$file" 2>/dev/null ||
             cp -- "$packages/$sha256.deb" "$work/archives/$file" 2>/dev/null || true
@@ -76,7 +102,8 @@ fi
 keep_packages() {
     (cd -- "$1" && find . -maxdepth 1 -name '*.deb' -printf '%f\0' | sort -z | xargs -0r sha256sum --) >"$2"
     while read -r sha256 file; do
-        [ -e "$packages/$sha256.deb" ] || cp -- "$1/$file" "$packages/$sha256.deb"
+        [ -e "$packages/$sha256.deb" ] ||
+            { cp -- "$1/$file" "$packages/.$sha256.$$" && mv -- "$packages/.$sha256.$$" "$packages/$sha256.deb"; }
     done <"$2"
 }
 
@@ -150,9 +177,13 @@ mmdebstrap --quiet --mode=root --variant=apt --format=directory \
 run=$work/run
 
 # The moment that Debian made the newest of the three releases used.
-SOURCE_DATE_EPOCH=$(for release in "$run"/var/lib/apt/lists/*Release; do
-    date -u -d "$(sed -n 's/^Date: //p' "$release" | head -n 1)" +%s
-done | sort -n | tail -n 1)
+if [ -n "$again" ]; then
+    SOURCE_DATE_EPOCH=$(date -u -d "$(sed -n 's/^  "created": "\(.*\)",$/\1/p' "$again/run.json")" +%s)
+else
+    SOURCE_DATE_EPOCH=$(for release in "$run"/var/lib/apt/lists/*Release; do
+        date -u -d "$(sed -n 's/^Date: //p' "$release" | head -n 1)" +%s
+    done | sort -n | tail -n 1)
+fi
 export SOURCE_DATE_EPOCH
 
 keep_packages "$run/var/cache/apt/archives" "$work/run.all"
@@ -237,7 +268,7 @@ write_layer "$work/upper" "$work/build.tar"
 run_layer=$(layer run)
 write_config run "[$run_layer]" "Debian 13 with Python 3 and common libraries"
 write_config build "[$run_layer, $(layer build)]" "The run image with compilers and headers"
-sort -u -k 2 "$work/run.debs" "$work/build.debs" >"$packages/index.new" && mv -f -- "$packages/index.new" "$packages/index"
+sort -u -k 2 "$work/run.debs" "$work/build.debs" >"$work/index" && mv -f -- "$work/index" "$packages/index"
 for file in run.tar build.tar run.debs build.debs run.json build.json; do
     mv -f -- "$work/$file" "$out/$file"
 done
