@@ -7,6 +7,8 @@
 pub mod egress;
 pub mod tool;
 
+pub use tool::remove_instance;
+
 mod namespace;
 mod netlink;
 mod rules;

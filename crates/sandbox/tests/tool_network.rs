@@ -14,7 +14,10 @@ use std::{
     os::fd::AsFd,
     time::Duration,
 };
-use windlass_sandbox::{network::tool::ToolNetwork, request::SandboxId};
+use windlass_sandbox::{
+    network::{remove_instance, tool::ToolNetwork},
+    request::SandboxId,
+};
 
 const PUBLIC: &str = "1.1.1.1";
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 53);
@@ -258,11 +261,11 @@ fn two_instances_keep_to_themselves_and_go_alone() {
     let (stranger, address) = (&machine.tools[2].0, machine.tools[2].1);
     assert_eq!(ask(stranger, &machine.tools[0].1.to_string(), 8000), None);
     assert_eq!(ask(machine.tool(), &address.to_string(), 8000), None);
-    machine.host.run(|| network(0).remove_all().unwrap());
+    machine.host.run(|| remove_instance(Instance(0)).unwrap());
     assert!(ask(&machine.host, &address.to_string(), 8000).is_some());
     let tables = machine.host.program(&["nft", "list", "tables"], "");
     assert_eq!(String::from_utf8(tables.stdout).unwrap(), "table inet windlass-wl1\n");
-    machine.host.run(|| network(0).remove_all().unwrap());
+    machine.host.run(|| remove_instance(Instance(0)).unwrap());
 }
 
 #[test]

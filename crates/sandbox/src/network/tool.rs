@@ -93,7 +93,7 @@ impl ToolNetwork {
 
     /// The address of a tool that is attached.
     pub fn address(&self, id: &SandboxId) -> Result<Option<Ipv4Addr>, NetworkError> {
-        let ours = self.links(&Routing::open()?)?;
+        let ours = links(self.instance, &Routing::open()?)?;
         Ok(ours
             .into_iter()
             .find(|(_, link)| link.alias == id.as_str())
@@ -103,19 +103,12 @@ impl ToolNetwork {
     /// Takes a tool's interface away; nothing happens when it has none.
     pub fn remove(&self, id: &SandboxId) -> Result<(), NetworkError> {
         let routing = Routing::open()?;
-        for (_, link) in self.links(&routing)?.into_iter().filter(|(_, link)| link.alias == id.as_str()) {
+        for (_, link) in
+            links(self.instance, &routing)?.into_iter().filter(|(_, link)| link.alias == id.as_str())
+        {
             routing.remove(link.index)?;
         }
         Ok(())
-    }
-
-    /// Removes everything of this instance: interfaces and rules.
-    pub fn remove_all(&self) -> Result<(), NetworkError> {
-        let routing = Routing::open()?;
-        for (_, link) in self.links(&routing)? {
-            routing.remove(link.index)?;
-        }
-        rules::remove(self.instance)
     }
 
     /// The text of a tool's /etc/resolv.conf.
@@ -131,13 +124,6 @@ impl ToolNetwork {
         rules::text(self.instance, &format!("{}/{PART_PREFIX}", self.first), &self.resolvers)
     }
 
-    /// This instance's interfaces with the number of their address block.
-    fn links(&self, routing: &Routing) -> Result<Vec<(u32, Link)>, NetworkError> {
-        let prefix = rules::interface_prefix(self.instance);
-        let block = |link: &Link| u32::from_str_radix(link.name.strip_prefix(&prefix)?, 16).ok();
-        Ok(routing.links()?.into_iter().filter_map(|link| Some((block(&link)?, link))).collect())
-    }
-
     /// Makes the pair under the first free number. The search starts at a place that the id chooses: an address that
     /// was just given up is not at once another tool's.
     fn make_pair(&self, routing: &Routing, id: &SandboxId, inside: &OwnedFd) -> Result<u32, NetworkError> {
@@ -151,7 +137,7 @@ impl ToolNetwork {
                 other => return other.map(|()| block),
             }
         }
-        Err(NetworkError::Full { taken: self.links(routing)?.len() })
+        Err(NetworkError::Full { taken: links(self.instance, routing)?.len() })
     }
 
     fn set_up(
@@ -190,12 +176,36 @@ impl ToolNetwork {
     }
 }
 
+/// An instance's interfaces, each with the number of its address block.
+fn links(instance: Instance, routing: &Routing) -> Result<Vec<(u32, Link)>, NetworkError> {
+    let prefix = rules::interface_prefix(instance);
+    let block = |link: &Link| u32::from_str_radix(link.name.strip_prefix(&prefix)?, 16).ok();
+    Ok(routing.links()?.into_iter().filter_map(|link| Some((block(&link)?, link))).collect())
+}
+
+/// Removes every interface and rule of an instance; nothing happens when there is none.
+pub fn remove_instance(instance: Instance) -> Result<(), NetworkError> {
+    let routing = Routing::open()?;
+    for (_, link) in links(instance, &routing)? {
+        routing.remove(link.index)?;
+    }
+    rules::remove(instance)
+}
+
 /// The machine's resolvers that tools can reach: IPv4 and not on loopback. Where only a local stub is configured
 /// (systemd-resolved), the servers behind it. Empty when there is none: then the operator has to name one.
-pub fn system_resolvers() -> Vec<Ipv4Addr> {
-    let files = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
-    let found = files.map(|path| resolvers_in(&fs::read_to_string(path).unwrap_or_default()));
-    found.into_iter().find(|resolvers| !resolvers.is_empty()).unwrap_or_default()
+pub fn system_resolvers() -> io::Result<Vec<Ipv4Addr>> {
+    for path in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
+        let text = match fs::read_to_string(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        let found = resolvers_in(&text);
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// The `nameserver` lines of a resolv.conf(5), three at most, as resolvers read it.
