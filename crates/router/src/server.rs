@@ -1,0 +1,149 @@
+//! The router's process: takes connections, answers them, ends without cutting what is open.
+
+use crate::{access::AccessLog, listener, service::Service, tables::Tables, upstream::Patience};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::Paths;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+/// What the router is told at its start; everything else it learns from serve.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The platform's own host name: `localhost`, `tools.example`.
+    pub domain: String,
+    pub paths: Paths,
+}
+
+/// Why the router cannot serve.
+#[derive(Debug, Error)]
+pub enum RouterError {
+    #[error("the router cannot listen for serve at {path}")]
+    Control {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the router cannot use what it was given by the system")]
+    Io(#[from] io::Error),
+}
+
+/// Descriptors that are wanted: two a request.
+const WANTED_DESCRIPTORS: u64 = 65_536;
+/// Descriptors that are not connections.
+const OTHER_DESCRIPTORS: u64 = 400;
+/// Longest request line and headers together, in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Serves until SIGTERM or SIGINT; then no new connection is taken and open requests end.
+pub async fn serve(config: Config, listener: std::net::TcpListener) -> Result<(), RouterError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let end = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    serve_until(config, listener, Patience::DEFAULT, end).await
+}
+
+pub(crate) async fn serve_until(
+    config: Config,
+    listener: std::net::TcpListener,
+    patience: Patience,
+    end: impl Future<Output = ()>,
+) -> Result<(), RouterError> {
+    let Config { domain, paths } = config;
+    listener.set_nonblocking(true)?;
+    let listener = TcpListener::from_std(listener)?;
+    let tables = Arc::new(Tables::load(paths.route_table(), &domain));
+    let control = paths.router_socket();
+    let socket = listener::bind(&control)
+        .map_err(|source| RouterError::Control { path: control.display().to_string(), source })?;
+    let serving_control = tokio::spawn(listener::serve(socket, Arc::clone(&tables)));
+    let access = AccessLog::start(paths.clone())?;
+    let sender = access.sender().ok_or_else(|| io::Error::other("the access log has ended"))?;
+    let service = Arc::new(Service::new(tables, sender, paths.serve_socket(), patience));
+
+    let (stop, stopped) = watch::channel(());
+    let mut connections = JoinSet::new();
+    let places = Arc::new(Semaphore::new(connection_places()));
+    let mut end = pin!(end);
+    loop {
+        let place = tokio::select! {
+            () = &mut end => break,
+            place = Arc::clone(&places).acquire_owned() => place.map_err(io::Error::other)?,
+        };
+        let accepted = tokio::select! {
+            () = &mut end => break,
+            accepted = listener.accept() => accepted,
+            // The set keeps the outcome of every connection until somebody asks.
+            _ = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (service, stopped) = (Arc::clone(&service), stopped.clone());
+                connections.spawn(async move {
+                    connection(stream, service, stopped).await;
+                    drop(place);
+                });
+            }
+            // Out of descriptors, or a client that was gone at once.
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+    drop(listener);
+    serving_control.abort();
+    drop(stop);
+    let drained = timeout(patience.drain, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!(cut = connections.len(), "open requests were cut at the end");
+        connections.shutdown().await;
+    }
+    // Nothing sends rows any more: what was sent gets written.
+    drop(service);
+    tokio::task::spawn_blocking(move || drop(access)).await.map_err(io::Error::other)?;
+    Ok(())
+}
+
+async fn connection(stream: TcpStream, service: Arc<Service>, mut stopped: watch::Receiver<()>) {
+    let Ok(client) = stream.peer_addr() else { return };
+    // Small writes go out at once; without this nothing breaks, it is only slower.
+    let _ = stream.set_nodelay(true);
+    let head = service.patience.head;
+    let answer = service_fn(move |request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request, client.ip()).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(MAX_HEAD_BYTES);
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), answer).with_upgrades());
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        // The sender is dropped when the router is told to end.
+        _ = stopped.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%client, %error, "a connection ended badly");
+    }
+}
+
+/// Raises the limit of open descriptors as far as we may, and divides it: a request needs two.
+fn connection_places() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.unwrap_or(WANTED_DESCRIPTORS).min(WANTED_DESCRIPTORS);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    let descriptors = if raised.is_ok() { wanted } else { limit.current.unwrap_or(wanted) };
+    usize::try_from(descriptors.saturating_sub(OTHER_DESCRIPTORS) / 2).unwrap_or(0).max(16)
+}

@@ -1,0 +1,265 @@
+//! One request: whose it is, which backend answers it, what is said when none does.
+
+use crate::{
+    access::{AccessSender, Row},
+    body::{self, Activity, Body, Download, Upload},
+    headers,
+    host::{self, Host},
+    pages::Page,
+    table::{Route, State},
+    tables::{Tables, Target},
+    upstream::{self, Connection, Failure, Patience},
+};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request::Parts,
+};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper_util::rt::TokioIo;
+use model::ToolId;
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    net::IpAddr,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Open requests of one tool: so many that only a flood or a tool that hangs reaches it.
+const TOOL_REQUESTS: usize = 512;
+
+/// What all requests share.
+pub(crate) struct Service {
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) access: AccessSender,
+    pub(crate) serve_socket: PathBuf,
+    pub(crate) patience: Patience,
+    places: Mutex<HashMap<ToolId, Arc<Semaphore>>>,
+    turn: AtomicUsize,
+}
+
+/// A request that may go on, as its client sent it.
+struct Asked {
+    parts: Parts,
+    body: Incoming,
+    host: Host,
+    client: IpAddr,
+    request_id: HeaderValue,
+    /// Ours to the client, when the request wants to change the protocol.
+    upgrade: Option<OnUpgrade>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        tables: Arc<Tables>,
+        access: AccessSender,
+        serve_socket: PathBuf,
+        patience: Patience,
+    ) -> Self {
+        let (places, turn) = (Mutex::default(), AtomicUsize::new(0));
+        Self { tables, access, serve_socket, patience, places, turn }
+    }
+
+    /// Answers one request; every trouble is a page.
+    pub(crate) async fn answer(&self, mut request: Request<Incoming>, client: IpAddr) -> Response<Body> {
+        let request_id = headers::request_id(request.headers());
+        let accept = request.headers().clone();
+        let answer = match check(&request) {
+            Err(page) => Err(page),
+            Ok(host) => {
+                let upgrade = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
+                let (parts, body) = request.into_parts();
+                let asked = Asked { parts, body, host, client, request_id: request_id.clone(), upgrade };
+                match self.tables.find(&asked.host.name) {
+                    Target::Platform => self.ask_platform(asked).await,
+                    Target::Tool(route) => self.ask_tool(asked, &route, &accept).await,
+                    Target::Unknown => Err(Page::UnknownHost(asked.host.name)),
+                }
+            }
+        };
+        let mut response = answer.unwrap_or_else(|page| page.response(&accept));
+        response.headers_mut().insert(headers::REQUEST_ID, request_id);
+        response
+    }
+
+    /// A tool's answer. Pages about a tool get a row in its log too.
+    async fn ask_tool(
+        &self,
+        asked: Asked,
+        route: &Route,
+        accept: &http::HeaderMap,
+    ) -> Result<Response<Body>, Page> {
+        let Parts { method, uri, .. } = &asked.parts;
+        let (method, path, request_id) = (method.clone(), uri.path(), asked.request_id.clone());
+        let mut row = Row::new(self.access.clone(), route.tool_id, method, path, request_id);
+        let answer = match self.place(route) {
+            Ok(place) => self.ask_backends(asked, route, &mut row).await.map(|answer| (answer, place)),
+            Err(page) => Err(page),
+        };
+        match answer {
+            Ok((answer, place)) => {
+                row.status = answer.status();
+                Ok(answer.map(|body| Download { body, row, _place: place }.boxed_unsync()))
+            }
+            Err(page) => {
+                let response = page.response(accept);
+                row.status = response.status();
+                row.complete = true;
+                Ok(response)
+            }
+        }
+    }
+
+    /// A place among the tool's open requests, or the page that stands for its state.
+    fn place(&self, route: &Route) -> Result<OwnedSemaphorePermit, Page> {
+        let tool = route.tool.clone();
+        match route.state {
+            State::Serving => {}
+            State::Starting => return Err(Page::Starting(tool)),
+            State::Stopped => return Err(Page::Stopped(tool)),
+            State::Failed => return Err(Page::Failed(tool)),
+            State::Empty => return Err(Page::Empty(tool)),
+        }
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() > 10_000 {
+            // Nobody is served from these: their tools are gone or quiet.
+            places.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        let places = places.entry(route.tool_id).or_insert_with(|| Arc::new(Semaphore::new(TOOL_REQUESTS)));
+        Arc::clone(places).try_acquire_owned().map_err(|_| Page::Busy(tool))
+    }
+
+    /// The first backend that accepts the connection answers; they are tried in turn.
+    async fn ask_backends(
+        &self,
+        asked: Asked,
+        route: &Route,
+        row: &mut Row,
+    ) -> Result<Response<Incoming>, Page> {
+        let count = route.backends.len();
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        for offset in 0..count {
+            let backend = &route.backends[(first.wrapping_add(offset)) % count];
+            match upstream::connect_tool(backend.address, self.patience.connect).await {
+                Ok(connection) => {
+                    row.release = Some(backend.release);
+                    let patience = self.patience.tool_answer;
+                    let sent = send(asked, connection, patience).await;
+                    return sent.map_err(|failure| page_of(&failure, &route.tool));
+                }
+                Err(failure) => drop(page_of(&failure, &route.tool)),
+            }
+        }
+        Err(Page::Unreachable(route.tool.clone()))
+    }
+
+    /// Serve's answer. While serve is restarted a request waits; one that can be asked twice is, when the answer was
+    /// lost with the old process.
+    async fn ask_platform(&self, asked: Asked) -> Result<Response<Body>, Page> {
+        let until = Instant::now() + self.patience.platform_restart;
+        let again = asked.body.is_end_stream()
+            && asked.upgrade.is_none()
+            && matches!(asked.parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let repeat = again.then(|| (asked.parts.clone(), asked.host.clone()));
+        let (client, request_id) = (asked.client, asked.request_id.clone());
+        let patience = self.patience.platform_answer;
+        let connect = || upstream::connect_platform(&self.serve_socket, until);
+        let mut answer = match connect().await {
+            Ok(connection) => send(asked, connection, patience).await,
+            Err(failure) => Err(failure),
+        };
+        while let (Err(Failure::Broken(_)), Some((parts, host))) = (&answer, &repeat) {
+            if Instant::now() >= until {
+                break;
+            }
+            let mut parts = parts.clone();
+            headers::to_backend(&mut parts.headers, host, client, &request_id);
+            let request = Request::from_parts(to_origin(parts), body::empty());
+            answer = match connect().await {
+                Ok(connection) => {
+                    let sent = upstream::exchange(connection, request, &Activity::new(), patience).await;
+                    sent.map(|mut response| {
+                        headers::to_client(response.headers_mut(), &request_id, false);
+                        response
+                    })
+                }
+                Err(failure) => Err(failure),
+            };
+        }
+        answer.map(|response| response.map(BodyExt::boxed_unsync)).map_err(|failure| {
+            tracing::warn!(%failure, cause = ?failure.source(), "the platform did not answer");
+            Page::PlatformAway
+        })
+    }
+}
+
+/// Sends a request on and gives the answer with the client's headers; a changed protocol is connected through.
+async fn send(
+    asked: Asked,
+    connection: Box<dyn Connection>,
+    patience: std::time::Duration,
+) -> Result<Response<Incoming>, Failure> {
+    let Asked { mut parts, body, host, client, request_id, upgrade } = asked;
+    headers::to_backend(&mut parts.headers, &host, client, &request_id);
+    let activity = Activity::new();
+    let body = Upload { body, activity: activity.clone() }.boxed_unsync();
+    let request = Request::from_parts(to_origin(parts), body);
+    let mut response = upstream::exchange(connection, request, &activity, patience).await?;
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switched {
+        let backend = hyper::upgrade::on(&mut response);
+        match upgrade {
+            Some(client) => drop(tokio::spawn(tunnel(client, backend))),
+            // Nobody asked for another protocol.
+            None => return Err(Failure::Protocol),
+        }
+    }
+    headers::to_client(response.headers_mut(), &request_id, switched);
+    Ok(response)
+}
+
+async fn tunnel(client: OnUpgrade, backend: OnUpgrade) {
+    if let (Ok(client), Ok(backend)) = tokio::join!(client, backend) {
+        let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
+        // Either side may go at any time; that is how these connections end.
+        let _ = tokio::io::copy_bidirectional(&mut client, &mut backend).await;
+    }
+}
+
+fn check(request: &Request<Incoming>) -> Result<Host, Page> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(Page::Method);
+    }
+    // Two lengths are how requests are smuggled (RFC 9112 §6.3); hyper would go by one of them.
+    if request.headers().contains_key(TRANSFER_ENCODING) && request.headers().contains_key(CONTENT_LENGTH) {
+        return Err(Page::BadRequest("The request tells its length in two ways."));
+    }
+    host::read(request.uri(), request.headers()).map_err(Page::BadRequest)
+}
+
+/// The request line that a backend gets: path and query alone, as the client wrote them.
+fn to_origin(mut parts: Parts) -> Parts {
+    let path = parts.uri.path_and_query().cloned();
+    parts.uri = path.map_or_else(|| http::Uri::from_static("/"), http::Uri::from);
+    parts.version = http::Version::HTTP_11;
+    parts.extensions.clear();
+    parts
+}
+
+fn page_of(failure: &Failure, tool: &str) -> Page {
+    tracing::info!(tool, failure = %failure, cause = ?failure.source(), "a tool did not answer");
+    match failure {
+        Failure::Unreachable(_) | Failure::Broken(_) | Failure::Protocol => {
+            Page::Unreachable(tool.to_owned())
+        }
+        Failure::Slow => Page::Slow(tool.to_owned()),
+    }
+}

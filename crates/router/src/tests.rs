@@ -1,0 +1,1 @@
+//! The router with real sockets: clients, tools and serve.

@@ -1,0 +1,117 @@
+//! Connections to backends: a tool's address or serve's socket, one request each.
+
+use crate::body::{Activity, Body};
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use std::{
+    io,
+    net::SocketAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
+use thiserror::Error;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    time::{sleep, timeout},
+};
+
+/// How often a socket is tried that nobody listens on.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// Time-outs, as a maintainer feels them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Until a request's head is whole; also how long an idle connection is kept.
+    pub(crate) head: Duration,
+    /// Until a backend accepts the connection.
+    pub(crate) connect: Duration,
+    /// Until a tool begins to answer, counted from the last byte of the request.
+    pub(crate) tool_answer: Duration,
+    /// The same for the platform, where a push may be silent while git works.
+    pub(crate) platform_answer: Duration,
+    /// How long a request waits for a platform that is being restarted.
+    pub(crate) platform_restart: Duration,
+    /// How long open requests may go on when the router is told to end.
+    pub(crate) drain: Duration,
+}
+
+impl Patience {
+    pub(crate) const DEFAULT: Self = Self {
+        head: Duration::from_secs(10),
+        connect: Duration::from_secs(5),
+        tool_answer: Duration::from_mins(1),
+        platform_answer: Duration::from_mins(10),
+        platform_restart: Duration::from_secs(10),
+        drain: Duration::from_secs(10),
+    };
+}
+
+/// A stream to a backend.
+pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
+
+/// Why a backend gave no answer.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    /// Nothing was sent.
+    #[error("nothing accepted the connection")]
+    Unreachable(#[source] io::Error),
+    #[error("the connection ended without an answer, or with one that is no HTTP")]
+    Broken(#[source] hyper::Error),
+    #[error("another protocol was answered than asked for")]
+    Protocol,
+    #[error("no answer in time")]
+    Slow,
+}
+
+/// Connects to a running copy of a tool.
+pub(crate) async fn connect_tool(
+    address: SocketAddr,
+    patience: Duration,
+) -> Result<Box<dyn Connection>, Failure> {
+    let connected = timeout(patience, TcpStream::connect(address)).await;
+    let stream = connected.unwrap_or_else(|elapsed| Err(elapsed.into())).map_err(Failure::Unreachable)?;
+    // Small writes go out at once; without this nothing breaks, it is only slower.
+    let _ = stream.set_nodelay(true);
+    Ok(Box::new(stream))
+}
+
+/// Connects to serve, waiting until `until` for one that is being restarted.
+pub(crate) async fn connect_platform(socket: &Path, until: Instant) -> Result<Box<dyn Connection>, Failure> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Ok(stream) => return Ok(Box::new(stream)),
+            Err(error) if Instant::now() >= until => return Err(Failure::Unreachable(error)),
+            Err(_) => sleep(TRY_AGAIN).await,
+        }
+    }
+}
+
+/// Sends one request and waits for the head of its answer. The answer's body keeps the connection open.
+pub(crate) async fn exchange(
+    connection: Box<dyn Connection>,
+    request: Request<Body>,
+    activity: &Activity,
+    patience: Duration,
+) -> Result<Response<Incoming>, Failure> {
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(connection)).await.map_err(Failure::Broken)?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "the connection to a backend ended badly");
+        }
+    });
+    let answer = sender.send_request(request);
+    tokio::pin!(answer);
+    loop {
+        let left = patience.saturating_sub(activity.idle());
+        match timeout(left, &mut answer).await {
+            Ok(answer) => return answer.map_err(Failure::Broken),
+            Err(_) if activity.idle() >= patience => return Err(Failure::Slow),
+            // The request's body has moved meanwhile.
+            Err(_) => {}
+        }
+    }
+}
