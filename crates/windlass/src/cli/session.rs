@@ -27,7 +27,14 @@ impl Session {
     pub(crate) fn open(common: &Common) -> Result<Self, Problem> {
         let named = common.server.as_deref().map(str::parse::<Server>).transpose()?;
         let tool = common.tool.as_deref().map(tool_name).transpose()?;
-        let credentials = Credentials::load(&credentials::file()?)?;
+        let token =
+            named.as_ref().and_then(|_| std::env::var(TOKEN_VARIABLE).ok()).filter(|token| !token.is_empty());
+        let credentials = match credentials::file() {
+            Ok(file) => Credentials::load(&file)?,
+            // A program that brings server and token needs no home.
+            Err(_) if token.is_some() => Credentials::default(),
+            Err(problem) => return Err(problem),
+        };
         let remotes = remotes::here();
         let remote = match remotes::pick(&remotes, named.as_ref()) {
             Ok(remote) => remote,
@@ -35,8 +42,6 @@ impl Session {
             Err(_) if tool.is_some() => None,
             Err(problem) => return Err(problem),
         };
-        let token =
-            named.as_ref().and_then(|_| std::env::var(TOKEN_VARIABLE).ok()).filter(|token| !token.is_empty());
         let server = server(named, remote, &credentials)?;
         let token = token.or_else(|| credentials.servers.get(&server).map(|known| known.token.clone()));
         if token.is_none() {

@@ -3,7 +3,7 @@
 /// The first `number.number[.number]` in a text: `git version 2.39.5` reads as (2, 39, 5), `6.1.0-25-amd64` as
 /// (6, 1, 0).
 pub(super) fn find(text: &str) -> Option<(u32, u32, u32)> {
-    text.split(|c: char| c.is_whitespace() || c == ',').find_map(|word| {
+    text.split(|c: char| c.is_whitespace() || matches!(c, ',' | '-')).find_map(|word| {
         let mut numbers = word.trim_start_matches('v').split(|c: char| !c.is_ascii_digit());
         let mut number = || numbers.next()?.parse().ok();
         let (first, second) = (number()?, number()?);
@@ -25,6 +25,7 @@ mod tests {
             ("mke2fs 1.47.0 (5-Feb-2023)", (1, 47, 0)),
             ("runc version 1.3.3-rc.1", (1, 3, 3)),
             ("6.18-custom", (6, 18, 0)),
+            ("ip utility, iproute2-6.1.0, libbpf 1.1.2", (6, 1, 0)),
         ] {
             assert_eq!(find(text), Some(version), "{text}");
         }

@@ -1,0 +1,95 @@
+//! An application layer over a real store in a directory of its own, and people who use it.
+
+use app::{Addresses, App};
+use model::{
+    Actor, EnvironmentName, Paths, ProcessType, PushId, RunId, ToolId,
+    run::{Outcome, StepKind},
+};
+use serde_json::json;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use store::{Claiming, NewRelease, ReleaseProcess, Store, contract::Town};
+use tokio::sync::Notify;
+
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) paths: Paths,
+    pub(crate) nudge: Arc<Notify>,
+    pub(crate) operator: Actor,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::new(directory.path().join("data"), directory.path().join("run"));
+        for place in [paths.keys(), paths.database().parent().unwrap().to_owned()] {
+            std::fs::create_dir_all(place).unwrap();
+        }
+        let store: Arc<dyn Store> = Arc::new(store_sqlite::Sqlite::open(&paths.database()).await.unwrap());
+        let nudge = Arc::new(Notify::new());
+        let addresses = Addresses { domain: "localhost".into(), port: 8080 };
+        let app = App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&nudge));
+        app.ensure_operator().await.unwrap();
+        let token = std::fs::read_to_string(paths.operator_token()).unwrap();
+        let operator = app.identify(Some(token.trim())).await.unwrap();
+        Self { app, store, paths, nudge, operator, _directory: directory }
+    }
+
+    /// Somebody who is signed in.
+    pub(crate) async fn person(&self, name: &str) -> Actor {
+        let (_, token) = self.app.create_user(&self.operator, name).await.unwrap();
+        self.app.identify(Some(&token.text)).await.unwrap()
+    }
+
+    /// An owner and their tool of the same name.
+    pub(crate) async fn tool(&self, name: &str) -> (Actor, ToolId) {
+        let owner = self.person(name).await;
+        let view = self.app.create_tool(&owner, name).await.unwrap();
+        (owner, view.tool.id)
+    }
+
+    /// Pushes a commit to `main`.
+    pub(crate) async fn push(&self, by: &Actor, tool: &str) -> RunId {
+        let pushed =
+            app::pushes::PushedRef { name: "refs/heads/main".into(), old: None, new: Some("3f".repeat(20)) };
+        self.app.record_push(by, tool, PushId::new(), &pushed).await.unwrap().run
+    }
+
+    /// Walks a run to its live end, as the engine does.
+    pub(crate) async fn deploy(&self, run: RunId) -> u64 {
+        let tool = self.store.run(run).await.unwrap().tool;
+        let claiming = Claiming {
+            worker: "story",
+            now: model::Timestamp::now(),
+            lease: Duration::from_secs(30),
+            per_tool: 9,
+            per_machine: 9,
+        };
+        let mut number = 0;
+        for kind in StepKind::ALL {
+            let step = self.store.claim_step(&claiming).await.unwrap().unwrap();
+            assert_eq!((step.run, step.kind), (run, kind));
+            match kind {
+                StepKind::Release => number = self.release(tool, run).await,
+                StepKind::Deploy => {
+                    let production = EnvironmentName::production();
+                    self.store.set_current(tool, &production, number, None).await.unwrap();
+                }
+                _ => {}
+            }
+            let outcome = Outcome::Done { outputs: json!({ "line": format!("{kind} went well") }) };
+            self.store.finish_step(&step.claim, &outcome).await.unwrap();
+        }
+        number
+    }
+
+    async fn release(&self, tool: ToolId, run: RunId) -> u64 {
+        let town = Town { store: Arc::clone(&self.store) };
+        let image = town.image(tool, run, 7).await.digest;
+        let process = ReleaseProcess { image, command: vec!["/cnb/process/web".into()] };
+        let processes = BTreeMap::from([(ProcessType::web(), process)]);
+        let release = NewRelease { tool, run, processes, config: json!({}) };
+        self.store.create_release(&release).await.unwrap().number
+    }
+}
