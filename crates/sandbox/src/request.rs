@@ -281,14 +281,25 @@ pub struct Facts {
 pub enum Answer {
     Done,
     /// `address` is set for [`Network::Tool`].
-    Created { address: Option<Ipv4Addr> },
+    Created {
+        address: Option<Ipv4Addr>,
+    },
     Ended(Ended),
-    Sandboxes { rows: Vec<SandboxRow> },
+    Sandboxes {
+        rows: Vec<SandboxRow>,
+    },
     Usage(Usage),
-    Listeners { addresses: Vec<SocketAddr> },
+    Listeners {
+        addresses: Vec<SocketAddr>,
+    },
     /// Exit status as in [`Ended::status`].
-    WorkerEnded { status: i32 },
+    WorkerEnded {
+        status: i32,
+    },
     Facts(Facts),
     /// The request was refused or failed; nothing is half-done.
-    Refused { id: String, text: String },
+    Refused {
+        id: String,
+        text: String,
+    },
 }

@@ -134,9 +134,12 @@ mod tests {
 
     #[test]
     fn nobody_gets_the_ids_of_the_store_of_the_platform_or_of_another_instance() {
-        for range in [0, 1, 15, 2048, u32::MAX] {
+        for range in [0, 1, 15, RANGES_PER_INSTANCE, u32::MAX] {
             let text = refusal(Kind::Build, |spec| spec.range = RangeIndex(range));
-            assert_eq!(text, format!("range {range} is not a tool's: tools have 16 to 255"));
+            assert_eq!(
+                text,
+                format!("range {range} is not a tool's: tools have 16 to {}", RANGES_PER_INSTANCE - 1)
+            );
         }
     }
 

@@ -8,10 +8,10 @@ use windlass_sandbox::request::{LayerRef, State};
 #[tokio::test]
 async fn a_build_runs_to_its_end_and_leaves_its_exit_status_and_its_output() {
     let world = World::new().await;
-    let (ended, text) = world.run(&world.build(&["say", "it works"])).await;
+    let (ended, text) = world.run(&World::build(&["say", "it works"])).await;
     assert_eq!((ended.status, ended.killed_by), (0, None), "{text}");
     assert!(text.contains("it works"), "{text}");
-    let (ended, text) = world.run(&world.build(&["exit", "7"])).await;
+    let (ended, text) = world.run(&World::build(&["exit", "7"])).await;
     assert_eq!((ended.status, ended.killed_by), (7, None), "{text}");
     assert!(ended.wall_microseconds > 0);
 }
@@ -19,7 +19,7 @@ async fn a_build_runs_to_its_end_and_leaves_its_exit_status_and_its_output() {
 #[tokio::test]
 async fn nothing_runs_before_start_and_the_list_tells_each_state() {
     let world = World::new().await;
-    let spec = world.service(&["say", "started"]);
+    let spec = World::service(&["say", "started"]);
     let id = spec.id.clone();
     world.helper.create(&spec, world.log(&id)).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -37,7 +37,7 @@ async fn nothing_runs_before_start_and_the_list_tells_each_state() {
 #[tokio::test]
 async fn the_same_request_twice_is_one_sandbox_and_another_one_under_its_name_is_refused() {
     let world = World::new().await;
-    let mut spec = world.build(&["sleep", "600"]);
+    let mut spec = World::build(&["sleep", "600"]);
     world.start(&spec).await;
     world.helper.create(&spec, world.log(&spec.id)).await.unwrap();
     assert_eq!(world.helper.list().await.unwrap().len(), 1);
@@ -54,7 +54,8 @@ async fn the_same_request_twice_is_one_sandbox_and_another_one_under_its_name_is
 #[tokio::test]
 async fn removing_is_final_complete_and_may_be_repeated() {
     let world = World::new().await;
-    for spec in [world.build(&["write", "/workspace/file", "x"]), world.service(&["write", "/tmp/file", "x"])]
+    for spec in
+        [World::build(&["write", "/workspace/file", "x"]), World::service(&["write", "/tmp/file", "x"])]
     {
         let (ended, text) = world.run(&spec).await;
         assert_eq!(ended.status, 0, "{text}");
@@ -68,7 +69,7 @@ async fn removing_is_final_complete_and_may_be_repeated() {
 #[tokio::test]
 async fn what_cannot_be_made_is_refused_with_a_reason_and_leaves_nothing() {
     let world = World::new().await;
-    let mut spec = world.build(&["say", "never"]);
+    let mut spec = World::build(&["say", "never"]);
     let missing = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
     spec.layers.push(LayerRef::Published(missing));
     let refused = world.helper.create(&spec, world.log(&spec.id)).await.unwrap_err();
@@ -80,7 +81,7 @@ async fn what_cannot_be_made_is_refused_with_a_reason_and_leaves_nothing() {
 #[tokio::test]
 async fn a_program_that_is_not_in_the_image_is_the_tools_fault_and_told_in_its_log() {
     let world = World::new().await;
-    let mut spec = world.build(&[]);
+    let mut spec = World::build(&[]);
     spec.argv = vec!["/no/such/program".to_owned()];
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.killed_by), (127, None), "{text}");
@@ -94,21 +95,24 @@ async fn a_layer_from_outside_the_store_is_never_mounted() {
     world.publish(&stolen, |_| {});
     std::fs::remove_dir(world.tree(&stolen)).unwrap();
     std::os::unix::fs::symlink("/", world.tree(&stolen)).unwrap();
-    let mut spec = world.build(&["list", "/"]);
+    let mut spec = World::build(&["list", "/"]);
     spec.layers.insert(0, LayerRef::Published(stolen));
     let refused = world.helper.create(&spec, world.log(&spec.id)).await.unwrap_err();
     assert!(matches!(&refused, HelperError::Refused { id, .. } if id == "layer-missing"), "{refused}");
 }
 
 #[tokio::test]
-async fn only_the_platform_may_ask() {
-    use std::os::unix::process::CommandExt;
+async fn many_sandboxes_made_at_once_do_not_take_each_others_disks_or_ids() {
     let world = World::new().await;
-    let socket = world.paths.helper_socket();
-    let mut stranger = std::process::Command::new("/usr/bin/env");
-    stranger
-        .args(["-i", "/usr/bin/python3", "-c"])
-        .arg(format!("import socket; socket.socket(socket.AF_UNIX).connect('{}')", socket.display()));
-    let refused = stranger.uid(12345).gid(12345).output().unwrap();
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("Permission denied"), "{refused:?}");
+    let specs: Vec<_> =
+        (0..12).map(|number| World::service(&["say", &format!("number {number}.")])).collect();
+    let runs = specs.iter().map(|spec| world.run(spec));
+    for (number, (ended, text)) in futures_util::future::join_all(runs).await.iter().enumerate() {
+        assert_eq!(ended.status, 0, "{text}");
+        assert_eq!(text.trim(), format!("number {number}."));
+    }
+    for spec in specs {
+        world.helper.remove(&spec.id).await.unwrap();
+        world.assert_nothing_left(&spec.id).await;
+    }
 }

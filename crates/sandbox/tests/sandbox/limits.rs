@@ -9,13 +9,13 @@ use windlass_sandbox::request::KilledBy;
 #[tokio::test]
 async fn a_memory_hog_is_killed_and_told_so() {
     let world = World::new().await;
-    let mut spec = world.service(&["allocate", "200"]);
+    let mut spec = World::service(&["allocate", "200"]);
     spec.limits.memory_bytes = 32 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.killed_by), (137, Some(KilledBy::Memory)), "{text}");
     assert!(ended.memory_kills >= 1 && ended.memory_peak_bytes <= 33 * MIB, "{ended:?}");
     assert!(text.contains("32 MiB"), "{text}");
-    spec = world.service(&["allocate", "8"]);
+    spec = World::service(&["allocate", "8"]);
     spec.limits.memory_bytes = 32 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.memory_kills), (0, 0), "{text}");
@@ -24,7 +24,7 @@ async fn a_memory_hog_is_killed_and_told_so() {
 #[tokio::test]
 async fn a_worker_that_was_killed_for_memory_is_told_although_the_tool_lives_on() {
     let world = World::new().await;
-    let mut spec = world.service(&["allocate-in-child", "200"]);
+    let mut spec = World::service(&["allocate-in-child", "200"]);
     spec.limits.memory_bytes = 48 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.killed_by), (0, None), "{text}");
@@ -35,7 +35,7 @@ async fn a_worker_that_was_killed_for_memory_is_told_although_the_tool_lives_on(
 #[tokio::test]
 async fn a_fork_bomb_stops_at_its_limit_and_is_gone_with_its_sandbox() {
     let world = World::new().await;
-    let mut spec = world.service(&["fork-bomb"]);
+    let mut spec = World::service(&["fork-bomb"]);
     spec.limits.pids = 20;
     let (ended, text) = world.run(&spec).await;
     assert_eq!(ended.status, 0, "{text}");
@@ -47,18 +47,18 @@ async fn a_fork_bomb_stops_at_its_limit_and_is_gone_with_its_sandbox() {
 #[tokio::test]
 async fn a_full_disk_is_its_owners_alone() {
     let world = World::new().await;
-    let mut filler = world.service(&["fill", "/tmp/big"]);
+    let mut filler = World::service(&["fill", "/tmp/big"]);
     filler.limits.writable_bytes = 16 * MIB;
     let (_, text) = world.run(&filler).await;
     assert!(text.contains("No space left on device"), "{text}");
-    let (_, text) = world.run(&world.service(&["write", "/tmp/small", "x"])).await;
+    let (_, text) = world.run(&World::service(&["write", "/tmp/small", "x"])).await;
     assert_eq!(text.trim(), "ok");
 }
 
 #[tokio::test]
 async fn a_build_that_outgrows_its_tree_is_ended_for_it() {
     let world = World::new().await;
-    let mut spec = world.build(&["fill-many", "/workspace"]);
+    let mut spec = World::build(&["fill-many", "/workspace"]);
     spec.limits.writable_bytes = 64 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.killed_by), (137, Some(KilledBy::Disk)), "{text}");
@@ -67,7 +67,7 @@ async fn a_build_that_outgrows_its_tree_is_ended_for_it() {
 #[tokio::test]
 async fn one_file_of_a_build_cannot_outrun_the_watch() {
     let world = World::new().await;
-    let mut spec = world.build(&["fill", "/workspace/big"]);
+    let mut spec = World::build(&["fill", "/workspace/big"]);
     spec.limits.writable_bytes = 8 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert!(text.contains("File too large") || ended.status == 128 + 25, "{ended:?} {text}");
@@ -76,7 +76,7 @@ async fn one_file_of_a_build_cannot_outrun_the_watch() {
 #[tokio::test]
 async fn no_build_starts_when_the_reserve_of_free_space_would_be_touched() {
     let world = World::with_reserve(u64::MAX / 2).await;
-    let spec = world.build(&["say", "never"]);
+    let spec = World::build(&["say", "never"]);
     let refused = world.helper.create(&spec, world.log(&spec.id)).await.unwrap_err();
     assert!(matches!(&refused, HelperError::Refused { id, .. } if id == "disk-full"), "{refused}");
     world.assert_nothing_left(&spec.id).await;
@@ -85,7 +85,7 @@ async fn no_build_starts_when_the_reserve_of_free_space_would_be_touched() {
 #[tokio::test]
 async fn the_wall_clock_ends_the_whole_tree() {
     let world = World::new().await;
-    let mut spec = world.build(&["sleep", "600"]);
+    let mut spec = World::build(&["sleep", "600"]);
     spec.limits.wall_seconds = Some(1);
     let began = Instant::now();
     let (ended, text) = world.run(&spec).await;
@@ -98,7 +98,7 @@ async fn the_wall_clock_ends_the_whole_tree() {
 #[tokio::test]
 async fn a_kill_ends_every_process_also_those_that_the_first_one_left() {
     let world = World::new().await;
-    let spec = world.service(&["leave-child-and-sleep"]);
+    let spec = World::service(&["leave-child-and-sleep"]);
     world.start(&spec).await;
     world.until_said(&spec.id, "left true").await;
     let usage = world.helper.usage(&spec.id).await.unwrap();

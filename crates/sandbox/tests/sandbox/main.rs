@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy looks into test functions only, these are their helpers")]
 
 mod confinement;
+mod door;
 mod life;
 mod limits;
 mod network;

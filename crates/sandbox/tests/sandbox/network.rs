@@ -13,14 +13,14 @@ async fn a_build_reaches_our_listeners_at_any_address_and_nothing_else() {
     for (address, expected) in
         [("192.0.2.1:443", "ok"), ("198.51.100.7:80", "ok"), ("192.0.2.1:81", "refused")]
     {
-        let mut spec = world.build(&["connect", address]);
+        let mut spec = World::build(&["connect", address]);
         spec.network = Network::Egress(Policy { hosts: vec![host.clone()], ..Policy::default() });
         let (ended, text) = world.run(&spec).await;
         assert_eq!(ended.status, 0, "{text}");
         assert!(text.contains(expected), "{address}: {text}");
         world.helper.remove(&spec.id).await.unwrap();
     }
-    let mut spec = world.build(&["show", "/etc/resolv.conf"]);
+    let mut spec = World::build(&["show", "/etc/resolv.conf"]);
     spec.network = Network::Egress(Policy { hosts: vec![host], ..Policy::default() });
     let (_, text) = world.run(&spec).await;
     assert!(text.contains("nameserver 127.0.0.1"), "{text}");
@@ -29,7 +29,7 @@ async fn a_build_reaches_our_listeners_at_any_address_and_nothing_else() {
 #[tokio::test]
 async fn a_tool_answers_on_the_address_it_was_given_and_tells_what_it_listens_on() {
     let mut world = World::new().await;
-    let mut spec = world.service(&["serve", "0.0.0.0:8000"]);
+    let mut spec = World::service(&["serve", "0.0.0.0:8000"]);
     spec.network = Network::Tool;
     let address = world.helper.create(&spec, world.log(&spec.id)).await.unwrap().address.unwrap();
     world.helper.start(&spec.id).await.unwrap();

@@ -7,7 +7,7 @@ use windlass_sandbox::request::{KilledBy, State};
 #[tokio::test]
 async fn a_lost_shim_is_the_platforms_fault_and_nothing_of_its_sandbox_stays() {
     let world = World::new().await;
-    for spec in [world.build(&["sleep", "600"]), world.service(&["sleep", "600"])] {
+    for spec in [World::build(&["sleep", "600"]), World::service(&["sleep", "600"])] {
         world.start(&spec).await;
         let shim = world.shim_pid(&spec.id);
         rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
@@ -21,9 +21,9 @@ async fn a_lost_shim_is_the_platforms_fault_and_nothing_of_its_sandbox_stays() {
 #[tokio::test]
 async fn a_restarted_helper_takes_over_what_runs_and_knows_how_the_rest_ended() {
     let mut world = World::new().await;
-    let running = world.service(&["sleep", "600"]);
-    let waiting = world.service(&["say", "late"]);
-    let ending = world.build(&["exit", "3"]);
+    let running = World::service(&["sleep", "600"]);
+    let waiting = World::service(&["say", "late"]);
+    let ending = World::build(&["exit", "3"]);
     world.start(&running).await;
     world.helper.create(&waiting, world.log(&waiting.id)).await.unwrap();
     world.start(&ending).await;
@@ -50,7 +50,7 @@ async fn a_restarted_helper_takes_over_what_runs_and_knows_how_the_rest_ended() 
 #[tokio::test]
 async fn a_shim_that_is_lost_while_the_helper_is_away_is_found_and_told() {
     let mut world = World::new().await;
-    let spec = world.service(&["sleep", "600"]);
+    let spec = World::service(&["sleep", "600"]);
     world.start(&spec).await;
     let shim = world.shim_pid(&spec.id);
     world.kill_helper();
@@ -65,7 +65,7 @@ async fn a_shim_that_is_lost_while_the_helper_is_away_is_found_and_told() {
 #[tokio::test]
 async fn half_made_sandboxes_and_those_of_before_a_reboot_are_gone_after_a_start() {
     let mut world = World::new().await;
-    let spec = world.build(&["sleep", "600"]);
+    let spec = World::build(&["sleep", "600"]);
     let id = spec.id.clone();
     world.helper.create(&spec, world.log(&id)).await.unwrap();
     world.kill_helper();

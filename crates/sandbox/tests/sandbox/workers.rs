@@ -37,7 +37,7 @@ async fn an_export_sees_what_the_build_saw_with_the_stores_owners_and_renames_to
     for path in ["workspace", "workspace/old", "workspace/old/file"] {
         std::os::unix::fs::chown(world.tree(&layer).join(path), Some(user), Some(user)).unwrap();
     }
-    let mut spec = world.build(&["rename", "/workspace/old", "/workspace/new"]);
+    let mut spec = World::build(&["rename", "/workspace/old", "/workspace/new"]);
     spec.layers.push(windlass_sandbox::request::LayerRef::Published(layer));
     let export = Worker::Export { sandbox: spec.id.clone() };
     world.helper.create(&spec, world.log(&spec.id)).await.unwrap();

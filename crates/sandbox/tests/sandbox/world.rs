@@ -99,16 +99,16 @@ impl World {
     }
 
     /// A build without network that runs the probe.
-    pub(crate) fn build(&self, words: &[&str]) -> SandboxSpec {
-        self.spec(Kind::Build, Limits { wall_seconds: Some(60), ..Limits::BUILD }, words)
+    pub(crate) fn build(words: &[&str]) -> SandboxSpec {
+        Self::spec(Kind::Build, Limits { wall_seconds: Some(60), ..Limits::BUILD }, words)
     }
 
     /// A service without network that runs the probe.
-    pub(crate) fn service(&self, words: &[&str]) -> SandboxSpec {
-        self.spec(Kind::Service, Limits { writable_bytes: 64 * MIB, ..Limits::SERVICE }, words)
+    pub(crate) fn service(words: &[&str]) -> SandboxSpec {
+        Self::spec(Kind::Service, Limits { writable_bytes: 64 * MIB, ..Limits::SERVICE }, words)
     }
 
-    fn spec(&self, kind: Kind, limits: Limits, words: &[&str]) -> SandboxSpec {
+    fn spec(kind: Kind, limits: Limits, words: &[&str]) -> SandboxSpec {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         SandboxSpec {
@@ -247,14 +247,22 @@ impl Drop for World {
             }
             let _ = fs::remove_dir(top);
         }
-        // A runtime that the killed helper had started may still be writing.
+        // A runtime that the killed helper had started makes its directory again if it is still missing.
+        let own = self.directory.path().display().to_string();
         for _ in 0..100 {
-            if fs::remove_dir_all(self.directory.path()).is_ok() {
+            if !is_named_by_a_process(&own) && fs::remove_dir_all(&own).is_ok() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// Whether a running command names this path.
+fn is_named_by_a_process(path: &str) -> bool {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut commands = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+    commands.any(|command| String::from_utf8_lossy(&command).contains(path))
 }
 
 /// The layer with the probe.
@@ -272,13 +280,18 @@ fn own(path: &Path, id: u32) {
     }
 }
 
-/// An instance number that no other test uses at this moment: whoever holds its name in the kernel.
+/// An instance number that no other test uses at this moment: whoever holds its name in the kernel. Platforms take
+/// the low numbers.
 fn lease() -> (Instance, UnixListener) {
-    for number in 100..model::instance::MAX_INSTANCES {
-        let name = SocketAddr::from_abstract_name(format!("windlass-test-instance-{number}")).unwrap();
-        if let Ok(listener) = UnixListener::bind_addr(&name) {
-            return (Instance(number), listener);
+    use model::instance::MAX_INSTANCES;
+    for _ in 0..1000 {
+        for number in MAX_INSTANCES / 2..MAX_INSTANCES {
+            let name = SocketAddr::from_abstract_name(format!("windlass-test-instance-{number}")).unwrap();
+            if let Ok(listener) = UnixListener::bind_addr(&name) {
+                return (Instance(number), listener);
+            }
         }
+        std::thread::sleep(Duration::from_millis(100));
     }
     panic!("every test instance is in use");
 }
