@@ -233,7 +233,7 @@ impl<'a> Keeper<'a> {
                 self.tell(&format!("killed: wrote more than {mebibytes} MiB to disk"));
             }
         }
-        if self.started.is_none() || grace.is_zero() {
+        if self.started.is_none() || grace.is_zero() || !catches_terminate(self.container.pid) {
             self.signal(Signal::KILL);
             return;
         }
@@ -316,4 +316,14 @@ impl<'a> Keeper<'a> {
             eprintln!("windlass shim {}: cannot write the log: {error}", self.config.id);
         }
     }
+}
+
+/// Whether SIGTERM would do anything. To the first process of a PID namespace the kernel delivers only signals that
+/// it catches (pid_namespaces(7)); one without a handler would sit out its grace, so it gets what the signal does to
+/// any other process.
+fn catches_terminate(pid: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    caught.is_none_or(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
 }
