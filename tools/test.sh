@@ -4,6 +4,11 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 "$root/tools/setup.sh"
+# The buildpacks' own tests make virtual environments with Debian's Python.
+if [ ! -e /usr/share/python-wheels ] || [ ! -x /usr/bin/python3 ]; then
+	echo "set-up: installing python3-venv from Debian"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
+fi
 images=$(mktemp)
 "$root/tools/base.sh" >"$images" &
 making=$!

@@ -3,6 +3,7 @@
 
 mod outcome;
 mod scratch;
+mod words;
 
 use crate::{
     Line,
@@ -11,7 +12,7 @@ use crate::{
     step_log::StepLog,
 };
 use lifecycle::{
-    export::{Previous, Report, Request},
+    export::{LayerKind, Previous, Report, Request},
     restore,
 };
 use model::{DiffId, LogStream, Timestamp, run::StepKind};
@@ -53,6 +54,9 @@ impl Names {
 pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> Result<Value, StationError> {
     let plan = plan::of(plan)?;
     let names = Names::of(run)?;
+    let stream = LogStream::Step { run: run.number, step: StepKind::Build };
+    // Rows before this one belong to an earlier attempt.
+    let mut began_at = std::fs::metadata(line.log_path(run.tool, &stream)?).map_or(0, |metadata| metadata.len());
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Build)?;
     let mut previous = previous(line, run).await?;
     if previous.is_none() {
@@ -61,6 +65,7 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
     // The last attempt's sandbox, when serve was restarted meanwhile: it goes on, or has ended well.
     let adopted = line.runtime.list().await?.into_iter().any(|row| row.id == names.sandbox);
     if adopted {
+        began_at = 0;
         log.say("the platform was restarted; this build went on meanwhile");
     } else {
         let mut layers = line.base.build_layers.clone();
@@ -79,18 +84,18 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
         scratch::source(line, run, &names.source).await?;
         scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan).await?;
         let spec = spec(line, tool, &names, layers);
-        let stream = LogStream::Step { run: run.number, step: StepKind::Build };
         line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
     }
     let ended = line.runtime.ended(&names.sandbox).await?;
-    if let Some(error) = outcome::failure(line, &ended, &plan) {
+    let words = words::since(line, run, began_at).await?;
+    if let Some(error) = outcome::failure(line, &ended, &plan, &words.problem) {
         clean(line, run).await;
         return Err(error);
     }
     let report = line.runtime.export(&names.sandbox, &request(line, run, previous)).await?;
     keep(line, run, &report).await?;
     clean(line, run).await;
-    let text = summary(&report, Duration::from_micros(ended.wall_microseconds));
+    let text = summary(words.summary, &report, Duration::from_micros(ended.wall_microseconds));
     log.say(&text);
     Ok(json!({ "line": text, "image": report.digest, "report": report }))
 }
@@ -215,20 +220,11 @@ async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationErro
     Ok(line.store.remember_build(run.tool, &run.ref_name, &memory, &cache).await?)
 }
 
-/// `3 layers reused · app 41 kB   0.3 s`
-fn summary(report: &Report, took: Duration) -> String {
-    let (reused, new): (Vec<_>, Vec<_>) = report.layers.iter().partition(|layer| layer.reused);
-    let mut parts = Vec::new();
-    match reused.len() {
-        0 => {}
-        1 => parts.push("1 layer reused".to_owned()),
-        count => parts.push(format!("{count} layers reused")),
-    }
-    for layer in new.iter().filter(|layer| layer.blob_bytes >= 10_000 || layer.name == "app").take(4) {
-        parts.push(format!("{} {}", layer.name, size::bytes(layer.blob_bytes)));
-    }
-    if new.is_empty() {
-        parts.push("nothing changed".to_owned());
-    }
+/// `python 3.13 reused · pip 9 packages reused · app 41 kB   0.3 s`: the buildpacks' own words, then what is new.
+fn summary(said: Vec<String>, report: &Report, took: Duration) -> String {
+    let mut parts = said;
+    let app: u64 = report.layers.iter().filter(|layer| layer.kind == LayerKind::App).map(|l| l.blob_bytes).sum();
+    let same = report.layers.iter().all(|layer| layer.reused);
+    parts.push(if same { "nothing changed".to_owned() } else { format!("app {}", size::bytes(app)) });
     format!("{}   {}", parts.join(" · "), size::seconds(took))
 }

@@ -16,8 +16,8 @@ mod status {
     pub(super) const BUILDPACK_FAILED: i32 = 51;
 }
 
-/// `None`: it ended well.
-pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan) -> Option<StationError> {
+/// `None`: it ended well. `said`: what buildpacks gave as the reason.
+pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan, said: &[String]) -> Option<StationError> {
     let limits = &line.settings.build_limits;
     let told = |cause, problem| Some(StationError::Told { cause, problem });
     match ended.killed_by {
@@ -63,6 +63,7 @@ pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan) -> Option<Station
         }
         other => ("build-failed", "the build failed", format!("It ended with status {other}.")),
     };
+    let detail = if said.is_empty() { detail } else { said.join("\n") };
     let hint = format!("Fix it, commit, and push again. The plan was: {}", plan.line());
     told(Cause::Tool, Problem::new(id, 422, title, detail).hint(hint))
 }

@@ -143,6 +143,10 @@ impl Follower<'_> {
 fn shown(line: &LogLine) -> Option<String> {
     let LogStream::Step { step: StepKind::Build | StepKind::Release, .. } = line.stream else { return None };
     let text = logs::clean(&line.entry.row.bytes);
+    // Said again in the step's own line, or as the reason of its failure.
+    if text.starts_with(pipeline::SUMMARY_PREFIX) || text.starts_with(pipeline::PROBLEM_PREFIX) {
+        return None;
+    }
     match line.entry.row.stream {
         Stream::Out | Stream::Err => Some(format!("           {text}")),
         Stream::Platform if text.contains("egress-refused") || text.starts_with("killed") => {
