@@ -14,7 +14,7 @@ use crate::{
 use model::{DiffId, Digest, Paths};
 use rustix::{
     fd::OwnedFd,
-    fs::{Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, syncfs},
+    fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, syncfs},
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use std::{
     path::Path,
 };
 use thiserror::Error;
-use work::Work;
+use work::{NEW_BLOB, NewBlob, Work};
 
 /// What is known of a published layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,16 +187,9 @@ impl Store {
     /// Writes a small blob, such as a manifest.
     pub fn write_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = oci::digest_of(bytes);
-        let work = Work::layer(&self.paths)?;
-        let path = work.path().join("blob");
-        let write = || {
-            let mut file = File::create_new(&path)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            Ok(file)
-        };
-        let file = write().map_err(|e| system("write", &path, e))?;
-        self.commit_blob(&work, &file, &digest)?;
+        let (blob, mut file) = NewBlob::make(&self.paths)?;
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| system("write", blob.path(), e))?;
+        self.commit_blob(blob, &file, &digest)?;
         Ok(digest)
     }
 
@@ -217,28 +210,33 @@ impl Store {
     pub fn sweep_unfinished(&self) -> Result<(), StoreError> {
         let path = self.paths.layers().join(".new");
         match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("remove", &path, error)),
-            _ => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(system("remove", &path, error));
+            }
+            _ => {}
         }
+        let path = self.paths.blobs();
+        for entry in std::fs::read_dir(&path).map_err(|e| system("list", &path, e))? {
+            let entry = entry.map_err(|e| system("list", &path, e))?;
+            if entry.file_name().as_encoded_bytes().starts_with(NEW_BLOB.as_bytes()) {
+                std::fs::remove_file(entry.path()).map_err(|e| system("remove", &entry.path(), e))?;
+            }
+        }
+        Ok(())
     }
 
     fn prepare(&self, tar: impl Read, limits: UnpackLimits) -> Result<Prepared, UnpackError> {
         let work = Work::layer(&self.paths)?;
-        let path = work.path().join("blob");
-        let store = |action: &'static str, error| StoreError::System {
-            action,
-            path: path.display().to_string(),
-            source: error,
-        };
         let (gzip, input) = peek_gzip(tar).map_err(crate::reader::TarError::Input)?;
-        let file = File::create_new(&path).map_err(|e| store("make", e))?;
-        let mut blob = BlobWriter::new(file, !gzip).map_err(|e| store("write", e))?;
+        let (new_blob, file) = NewBlob::make(&self.paths)?;
+        let failed = |error| system("write", new_blob.path(), error);
+        let mut blob = BlobWriter::new(file, !gzip).map_err(failed)?;
         let tee = Tee { input, blob: &mut blob };
         let content: &mut dyn Read = if gzip { &mut decompress(tee) } else { &mut { tee } };
         let mut hashed = Hashed { input: content, hash: Sha256::new() };
         let counts = unpack(&mut hashed, work.make_tree()?, Profile::Layer, limits)?;
         let diff_id = DiffId(Digest::from_bytes(hashed.hash.finalize().into()));
-        let blob = blob.finish().map_err(|e| store("write", e))?;
+        let blob = blob.finish().map_err(failed)?;
         let published = Published {
             diff_id,
             blob_digest: blob.digest,
@@ -246,7 +244,7 @@ impl Store {
             tree_bytes: counts.bytes,
             inodes: counts.inodes,
         };
-        self.commit_blob(&work, &blob.file, &blob.digest)?;
+        self.commit_blob(new_blob, &blob.file, &blob.digest)?;
         work.write_meta(&Meta { normaliser: NORMALISER, published: published.clone() })?;
         Ok(Prepared { work, published })
     }
@@ -257,7 +255,7 @@ impl Store {
         // The tree's files too: a name must not come back with empty files after a power cut.
         syncfs(&self.layers).map_err(|e| system("write to disk", &path, e.into()))?;
         let name = format!("sha256-{}", published.diff_id.hex());
-        match renameat_with(&self.layers, work.relative(), &self.layers, &name, RenameFlags::NOREPLACE) {
+        match renameat_with(CWD, work.path(), &self.layers, &name, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 work.keep();
                 sync(&self.layers, &path)?;
@@ -269,7 +267,7 @@ impl Store {
         Ok(published)
     }
 
-    fn commit_blob(&self, work: &Work, file: &File, digest: &Digest) -> Result<(), StoreError> {
+    fn commit_blob(&self, new: NewBlob, file: &File, digest: &Digest) -> Result<(), StoreError> {
         let (hex, path) = (digest.hex(), self.paths.blob(digest));
         let failed = |errno: Errno| system("keep the blob", &path, errno.into());
         file.set_permissions(Permissions::from_mode(0o644)).map_err(|e| system("keep the blob", &path, e))?;
@@ -279,10 +277,13 @@ impl Store {
             Err(errno) => return Err(failed(errno)),
         }
         let directory = open_directory(&self.blobs, &hex[..2]).map_err(failed)?;
-        let from = format!("{}/blob", work.relative());
-        match renameat_with(&self.layers, from, &directory, &hex, RenameFlags::NOREPLACE) {
-            Ok(()) => sync(&directory, &path),
-            Err(Errno::EXIST) => work.remove_blob(),
+        match renameat_with(&self.blobs, new.name(), &directory, &hex, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                new.keep();
+                sync(&directory, &path)
+            }
+            // The same bytes are there already: ours go.
+            Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }
     }
@@ -292,7 +293,7 @@ fn open_or_make(path: &Path) -> Result<OwnedFd, StoreError> {
     if !path.exists() {
         DirBuilder::new().recursive(true).mode(0o755).create(path).map_err(|e| system("make", path, e))?;
     }
-    open_directory(rustix::fs::CWD, path).map_err(|errno| system("open", path, errno.into()))
+    open_directory(CWD, path).map_err(|errno| system("open", path, errno.into()))
 }
 
 fn open_directory(at: impl rustix::fd::AsFd, path: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {

@@ -12,9 +12,57 @@ use std::{
 
 pub(super) struct Work {
     path: PathBuf,
-    /// Below `layers/`; empty for scratch trees.
-    relative: String,
     kept: bool,
+}
+
+/// A blob that is being written, in the directory of blobs: `layers/` may be another mount, and no rename leaves one.
+pub(super) struct NewBlob {
+    path: PathBuf,
+    name: String,
+    kept: bool,
+}
+
+impl NewBlob {
+    /// `blobs/sha256/.new-<random>`, open for writing.
+    pub(super) fn make(paths: &Paths) -> Result<(Self, File), StoreError> {
+        let parent = paths.blobs();
+        let name = format!("{NEW_BLOB}{}", random_name(&parent)?);
+        let path = parent.join(&name);
+        let file = File::create_new(&path).map_err(|e| system("make", &path, e))?;
+        Ok((Self { path, name, kept: false }, file))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its name in the directory of blobs.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// It has its name now.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for NewBlob {
+    fn drop(&mut self) {
+        if !self.kept {
+            // What cannot be removed now is swept at the next start.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// How the names of unfinished blobs begin.
+pub(super) const NEW_BLOB: &str = ".new-";
+
+fn random_name(parent: &Path) -> Result<String, StoreError> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| system("name something in", parent, io::Error::other(e)))?;
+    Ok(hex::encode(random))
 }
 
 impl Work {
@@ -22,11 +70,8 @@ impl Work {
     pub(super) fn layer(paths: &Paths) -> Result<Self, StoreError> {
         let parent = paths.layers().join(".new");
         make_parent(&parent)?;
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|e| system("name a directory in", &parent, io::Error::other(e)))?;
-        let name = hex::encode(random);
-        Self::make(parent.join(&name), format!(".new/{name}"))
+        let name = random_name(&parent)?;
+        Self::make(parent.join(name))
     }
 
     /// `scratch/<id>`, in place of what is there.
@@ -40,21 +85,17 @@ impl Work {
         let path = parent.join(id);
         match std::fs::remove_dir_all(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("replace", &path, error)),
-            _ => Self::make(path, String::new()),
+            _ => Self::make(path),
         }
     }
 
-    fn make(path: PathBuf, relative: String) -> Result<Self, StoreError> {
+    fn make(path: PathBuf) -> Result<Self, StoreError> {
         DirBuilder::new().mode(0o755).create(&path).map_err(|e| system("make", &path, e))?;
-        Ok(Self { path, relative, kept: false })
+        Ok(Self { path, kept: false })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
-    }
-
-    pub(super) fn relative(&self) -> &str {
-        &self.relative
     }
 
     /// Makes `tree/`.
@@ -72,11 +113,6 @@ impl Work {
             file.sync_all()
         };
         write().map_err(|e| system("write", &path, e))
-    }
-
-    pub(super) fn remove_blob(&self) -> Result<(), StoreError> {
-        let path = self.path.join("blob");
-        std::fs::remove_file(&path).map_err(|e| system("remove", &path, e))
     }
 
     /// It has its name now.

@@ -222,6 +222,35 @@ fn publishing_twice_gives_the_same_and_leaves_one() {
     assert_eq!((blob.len(), blob.mode() & 0o777), (first.blob_bytes, 0o644));
 }
 
+/// Workers see both directories as mounts of their own, and no rename leaves a mount.
+#[test]
+fn layers_and_blobs_may_lie_on_different_file_systems() {
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let paths = Paths::new(home.path(), home.path());
+    std::os::unix::fs::symlink(elsewhere.path(), paths.layers()).unwrap();
+    let store = Store::open(&paths).unwrap();
+    let published = store.unpack_layer(&*Tar::default().file("a", b"x").end(), UnpackLimits::LAYER).unwrap();
+    assert_eq!(store.published(&published.diff_id).unwrap(), Some(published.clone()));
+    store.read_blob(&published.blob_digest, 10_000).unwrap();
+    store.write_blob(b"document").unwrap();
+}
+
+#[test]
+fn what_a_killed_worker_left_is_swept_and_nothing_else() {
+    let world = World::new();
+    let tar = Tar::default().file("a", b"x").end();
+    let published = world.store.unpack_layer(&*tar, UnpackLimits::LAYER).unwrap();
+    let (tree, blob) =
+        (world.paths.layers().join(".new/killed/tree"), world.paths.blobs().join(".new-killed"));
+    fs::create_dir_all(&tree).unwrap();
+    fs::write(&blob, "half").unwrap();
+    world.store.sweep_unfinished().unwrap();
+    assert!(!tree.exists() && !blob.exists());
+    assert!(world.store.has(&published.diff_id));
+    assert!(world.paths.blob(&published.blob_digest).exists());
+}
+
 #[test]
 fn a_scratch_tree_belongs_to_one_user_and_has_no_dangerous_bits() {
     let world = World::new();
