@@ -20,10 +20,11 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
-    fs::{DirBuilder, File, Permissions},
+    fs::{DirBuilder, DirEntry, File, Permissions},
     io::{self, BufWriter, Read, Write as _},
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
+    time::Duration,
 };
 use thiserror::Error;
 use work::{NEW_BLOB, NewBlob, Work};
@@ -125,8 +126,8 @@ impl Store {
     pub fn list(&self) -> Result<Vec<Published>, StoreError> {
         let path = self.paths.layers();
         let mut layers = Vec::new();
-        for entry in std::fs::read_dir(&path).map_err(|e| system("list", &path, e))? {
-            let name = entry.map_err(|e| system("list", &path, e))?.file_name();
+        for entry in entries(&path)? {
+            let name = entry.file_name();
             let hex = name.to_str().and_then(|name| name.strip_prefix("sha256-"));
             let diff_id = hex.and_then(|hex| format!("sha256:{hex}").parse::<DiffId>().ok());
             if let Some(diff_id) = diff_id {
@@ -206,21 +207,19 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Removes what unfinished unpackings left. Only while nobody else writes to the store: at start-up.
-    pub fn sweep_unfinished(&self) -> Result<(), StoreError> {
-        let path = self.paths.layers().join(".new");
-        match std::fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(system("remove", &path, error));
-            }
-            _ => {}
+    /// Removes what killed unpackings left more than `age` ago. No unpacking may take that long.
+    pub fn sweep_unfinished(&self, age: Duration) -> Result<(), StoreError> {
+        let old = |entry: &DirEntry| {
+            let changed = entry.metadata().and_then(|meta| meta.modified()).ok();
+            changed.and_then(|time| time.elapsed().ok()).is_some_and(|since| since >= age)
+        };
+        for entry in entries(&self.paths.layers().join(".new"))?.iter().filter(|entry| old(entry)) {
+            std::fs::remove_dir_all(entry.path()).map_err(|e| system("remove", &entry.path(), e))?;
         }
-        let path = self.paths.blobs();
-        for entry in std::fs::read_dir(&path).map_err(|e| system("list", &path, e))? {
-            let entry = entry.map_err(|e| system("list", &path, e))?;
-            if entry.file_name().as_encoded_bytes().starts_with(NEW_BLOB.as_bytes()) {
-                std::fs::remove_file(entry.path()).map_err(|e| system("remove", &entry.path(), e))?;
-            }
+        let unfinished =
+            |entry: &DirEntry| entry.file_name().as_encoded_bytes().starts_with(NEW_BLOB.as_bytes());
+        for entry in entries(&self.paths.blobs())?.iter().filter(|entry| unfinished(entry) && old(entry)) {
+            std::fs::remove_file(entry.path()).map_err(|e| system("remove", &entry.path(), e))?;
         }
         Ok(())
     }
@@ -286,6 +285,15 @@ impl Store {
             Err(Errno::EXIST) => Ok(()),
             Err(errno) => Err(failed(errno)),
         }
+    }
+}
+
+/// The entries of a directory, none when it is not there.
+fn entries(path: &Path) -> Result<Vec<DirEntry>, StoreError> {
+    match std::fs::read_dir(path) {
+        Ok(entries) => entries.collect::<Result<_, _>>().map_err(|e| system("list", path, e)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(system("list", path, error)),
     }
 }
 

@@ -9,7 +9,11 @@ use std::{
     io::{Write as _, stdin, stdout},
     path::Path,
     process::ExitCode,
+    time::Duration,
 };
+
+/// The helper ends workers long before.
+const ONE_DAY: Duration = Duration::from_hours(24);
 
 /// stdin: the tar of a layer, plain or gzip. stdout: [`crate::Published`].
 pub fn unpack_layer(data: &Path) -> ExitCode {
@@ -22,9 +26,13 @@ pub fn unpack_scratch(data: &Path, id: &str, owner: u32, max_bytes: u64, max_ent
     run("unpack-scratch", || Ok(open(data)?.unpack_scratch(stdin().lock(), id, owner, limits)?))
 }
 
-/// Brings in the base images that lie in `<data>/base`. stdout: [`base::BaseImages`].
+/// Brings in the base images that lie in `<data>/base`, and sweeps what killed workers left. stdout: [`base::BaseImages`].
 pub fn import_base(data: &Path) -> ExitCode {
-    run("import-base", || Ok(base::import(&open(data)?, &data.join("base"))?))
+    run("import-base", || {
+        let store = open(data)?;
+        store.sweep_unfinished(ONE_DAY)?;
+        Ok(base::import(&store, &data.join("base"))?)
+    })
 }
 
 fn open(data: &Path) -> Result<Store, Box<dyn Error>> {

@@ -9,6 +9,7 @@ use std::{
     fs,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::PathBuf,
+    time::Duration,
 };
 use tar::EntryType;
 use tempfile::TempDir;
@@ -245,7 +246,9 @@ fn what_a_killed_worker_left_is_swept_and_nothing_else() {
         (world.paths.layers().join(".new/killed/tree"), world.paths.blobs().join(".new-killed"));
     fs::create_dir_all(&tree).unwrap();
     fs::write(&blob, "half").unwrap();
-    world.store.sweep_unfinished().unwrap();
+    world.store.sweep_unfinished(Duration::from_hours(1)).unwrap();
+    assert!(tree.exists() && blob.exists(), "they may still be at work");
+    world.store.sweep_unfinished(Duration::ZERO).unwrap();
     assert!(!tree.exists() && !blob.exists());
     assert!(world.store.has(&published.diff_id));
     assert!(world.paths.blob(&published.blob_digest).exists());
