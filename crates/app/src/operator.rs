@@ -49,7 +49,7 @@ impl App {
         // The file comes first: a crash between file and row is mended at the next start by the file's own token.
         let mut text = match kept {
             Some(text) => text,
-            None => self.write_fresh(&path)?,
+            None => write_fresh(&path)?,
         };
         loop {
             let token = NewToken {
@@ -63,17 +63,17 @@ impl App {
             match self.store.add_token(&token, &Actor::Platform).await {
                 Ok(_) => return Ok(()),
                 // It was revoked, and a revoked token never comes back.
-                Err(StoreError::Conflict(Conflict::TokenExists)) => text = self.write_fresh(&path)?,
+                Err(StoreError::Conflict(Conflict::TokenExists)) => text = write_fresh(&path)?,
                 Err(error) => return Err(OperatorError::Store(error)),
             }
         }
     }
+}
 
-    fn write_fresh(&self, path: &Path) -> Result<String, OperatorError> {
-        let text = fresh(TokenKind::Operator).map_err(OperatorError::Token)?;
-        write(path, &text).map_err(|source| OperatorError::File { path: path.to_owned(), source })?;
-        Ok(text)
-    }
+fn write_fresh(path: &Path) -> Result<String, OperatorError> {
+    let text = fresh(TokenKind::Operator).map_err(OperatorError::Token)?;
+    write(path, &text).map_err(|source| OperatorError::File { path: path.to_owned(), source })?;
+    Ok(text)
 }
 
 /// The token in the file; `None` when there is no file, or nothing in it.

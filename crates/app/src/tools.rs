@@ -71,8 +71,8 @@ impl App {
         let name: ToolName = name.parse().map_err(|error| problems::bad_name(&error))?;
         let Actor::User { id: owner, operator, .. } = actor else { return Err(problems::not_signed_in()) };
         let failed = |error| problems::store("creating the tool", &error);
-        let owned = self.store.tools_of(*owner).await.map_err(failed)?;
-        if !operator && owned.iter().filter(|(_, role)| *role == Role::Owner).count() >= MAX_TOOLS {
+        let own = self.store.tools_of(*owner).await.map_err(failed)?;
+        if !operator && own.iter().filter(|(_, role)| *role == Role::Owner).count() >= MAX_TOOLS {
             return Err(Problem::new(
                 "tool-quota",
                 429,

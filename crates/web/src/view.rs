@@ -121,10 +121,7 @@ fn step(step: &Step) -> wire::Step {
         milliseconds: step.started_at.zip(until).map(|(from, until)| milliseconds(from, until)),
         faults: step.faults,
         // A station puts its one line for people beside what later steps read.
-        summary: step
-            .outputs
-            .as_ref()
-            .and_then(|outputs| outputs.get("line")?.as_str().map(str::to_owned)),
+        summary: step.outputs.as_ref().and_then(|outputs| outputs.get("line")?.as_str().map(str::to_owned)),
         problem: match &step.state {
             StepState::Failed { problem, .. } => Some(problem.clone()),
             _ => None,

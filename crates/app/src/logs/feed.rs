@@ -148,7 +148,7 @@ impl Position {
 
     /// Reads all that is there, keeping the newest rows; of a stream that is gone on with, all.
     fn read_newest(&mut self, newest: usize) -> Result<Vec<LogLine>, Problem> {
-        let mut resumed = Vec::new();
+        let mut continued = Vec::new();
         let mut begun = Vec::new();
         for (stream, reader) in &mut self.readers {
             let resumes = self.cursors.get(stream).is_some();
@@ -167,11 +167,11 @@ impl Position {
                     bytes -= kept.pop_front().map_or(0, |line| line.entry.row.bytes.len());
                 }
             }
-            if resumes { resumed.extend(kept) } else { begun.extend(kept) }
+            if resumes { continued.extend(kept) } else { begun.extend(kept) }
         }
         begun.sort_by_key(|line: &LogLine| line.entry.row.microseconds);
         begun.drain(..begun.len().saturating_sub(newest));
-        begun.extend(resumed);
+        begun.extend(continued);
         Ok(begun)
     }
 }

@@ -2,16 +2,17 @@
 
 use app::{Addresses, App};
 use model::{
-    Actor, EnvironmentName, Paths, ProcessType, PushId, RunId, ToolId,
+    Actor, EnvironmentName, Paths, ProcessType, PushId, RunId, TokenScope, ToolId, UserId,
     run::{Outcome, StepKind},
 };
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use store::{Claiming, NewRelease, ReleaseProcess, Store, contract::Town};
+use store::{Claiming, NewRelease, NewToken, ReleaseProcess, Store, TokenHash, TokenKind, contract::Town};
 use tokio::sync::Notify;
 
 pub(crate) struct World {
-    pub(crate) app: App,
+    pub(crate) app: Arc<App>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) paths: Paths,
     pub(crate) nudge: Arc<Notify>,
@@ -29,7 +30,7 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(store_sqlite::Sqlite::open(&paths.database()).await.unwrap());
         let nudge = Arc::new(Notify::new());
         let addresses = Addresses { domain: "localhost".into(), port: 8080 };
-        let app = App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&nudge));
+        let app = Arc::new(App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&nudge)));
         app.ensure_operator().await.unwrap();
         let token = std::fs::read_to_string(paths.operator_token()).unwrap();
         let operator = app.identify(Some(token.trim())).await.unwrap();
@@ -40,6 +41,26 @@ impl World {
     pub(crate) async fn person(&self, name: &str) -> Actor {
         let (_, token) = self.app.create_user(&self.operator, name).await.unwrap();
         self.app.identify(Some(&token.text)).await.unwrap()
+    }
+
+    /// A further token of somebody who is there.
+    pub(crate) async fn token_of(&self, name: &str) -> String {
+        let user = self.store.user_by_name(name).await.unwrap();
+        let text = format!("wl_personal_{}", UserId::new());
+        let token = NewToken {
+            hash: TokenHash(Sha256::digest(text.as_bytes()).into()),
+            user: user.id,
+            kind: TokenKind::Personal,
+            scope: TokenScope::All,
+            label: "story".into(),
+            expires_at: None,
+        };
+        self.store.add_token(&token, &Actor::Platform).await.unwrap();
+        text
+    }
+
+    pub(crate) async fn tool_id(&self, name: &str) -> ToolId {
+        self.store.tool_by_name(&name.parse().unwrap()).await.unwrap().id
     }
 
     /// An owner and their tool of the same name.
