@@ -117,7 +117,11 @@ pub fn serve(config: Config, listener: Option<UnixListener>) -> Result<(), Serve
     let path = state.config.paths.helper_socket();
     let failed = |source| ServeError::Socket { path: path.clone(), source };
     let listener = match listener {
-        Some(listener) => listener,
+        Some(listener) => {
+            // Whoever held it before may have waited on it in another way.
+            listener.set_nonblocking(false).map_err(failed)?;
+            listener
+        }
         None => listen(&path, state.config.instance.serve_id()).map_err(failed)?,
     };
     Err(failed(serve::accept(&state, &listener)))

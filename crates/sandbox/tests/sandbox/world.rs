@@ -271,7 +271,7 @@ pub(crate) fn base() -> DiffId {
 }
 
 /// Gives a whole tree to one owner.
-fn own(path: &Path, id: u32) {
+pub(crate) fn own(path: &Path, id: u32) {
     std::os::unix::fs::lchown(path, Some(id), Some(id)).unwrap();
     if path.symlink_metadata().unwrap().is_dir() {
         for entry in fs::read_dir(path).unwrap().flatten() {
