@@ -4,5 +4,6 @@
 //! finished image the [`launch`]er. Outside, in a worker that reads what the sandbox left as hostile bytes:
 //! [`export`], and [`restore`], which hands the next build its layers as mounts.
 
+pub mod environment;
 pub mod export;
 pub mod restore;
