@@ -116,3 +116,14 @@ async fn many_sandboxes_made_at_once_do_not_take_each_others_disks_or_ids() {
         world.assert_nothing_left(&spec.id).await;
     }
 }
+
+#[tokio::test]
+async fn a_sandbox_that_never_started_can_be_killed_and_removed() {
+    let world = World::new().await;
+    let spec = World::service(&["say", "never"]);
+    world.helper.create(&spec, world.log(&spec.id)).await.unwrap();
+    world.helper.kill(&spec.id, Duration::from_millis(50)).await.unwrap();
+    assert!(!world.text(&spec.id).contains("never"), "{}", world.text(&spec.id));
+    world.helper.remove(&spec.id).await.unwrap();
+    world.assert_nothing_left(&spec.id).await;
+}

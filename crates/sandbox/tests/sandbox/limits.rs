@@ -62,6 +62,7 @@ async fn a_build_that_outgrows_its_tree_is_ended_for_it() {
     spec.limits.writable_bytes = 64 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.killed_by), (137, Some(KilledBy::Disk)), "{text}");
+    assert!(text.contains("64 MiB"), "{text}");
 }
 
 #[tokio::test]
