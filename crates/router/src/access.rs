@@ -5,15 +5,20 @@ use http::{HeaderValue, Method, StatusCode};
 use logs::{Flags, Stream, Writer};
 use model::{LogStream, Paths, ToolId};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     io,
+    os::unix::fs::MetadataExt,
+    path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::{self, JoinHandle},
     time::Instant,
 };
 
-/// Bytes of rows that one tool's stream of requests may hold; serve drops the oldest.
+/// Bytes of rows that one tool's stream of requests may hold, and those that are left when the oldest have to go.
 const LIMIT_BYTES: u64 = 16 * 1024 * 1024;
+const KEEP_BYTES: u64 = LIMIT_BYTES / 2;
+/// Rows between two looks at the size of a stream; far less than what lies between the two numbers above.
+const ROWS_BETWEEN_LOOKS: u32 = 4096;
 /// Rows that wait for the disk. More are dropped: a slow disk must not slow requests.
 const WAITING_ROWS: usize = 4096;
 /// Streams kept open.
@@ -54,31 +59,44 @@ impl Drop for AccessLog {
 }
 
 fn write(paths: &Paths, rows: &Receiver<(ToolId, String)>) {
-    let mut writers: HashMap<ToolId, Writer> = HashMap::new();
+    let mut streams: HashMap<ToolId, Open> = HashMap::new();
     while let Ok((tool, row)) = rows.recv() {
-        if writers.len() >= OPEN_STREAMS && !writers.contains_key(&tool) {
-            writers.clear();
+        if streams.len() >= OPEN_STREAMS && !streams.contains_key(&tool) {
+            streams.clear();
         }
-        if let Err(error) = write_row(paths, &mut writers, tool, &row) {
+        if let Err(error) = write_row(paths, &mut streams, tool, &row) {
             tracing::warn!(%tool, %error, "the row of a request could not be written");
-            writers.remove(&tool);
+            streams.remove(&tool);
         }
     }
 }
 
-fn write_row(
-    paths: &Paths,
-    writers: &mut HashMap<ToolId, Writer>,
-    tool: ToolId,
-    row: &str,
-) -> io::Result<()> {
-    let writer = match writers.entry(tool) {
-        std::collections::hash_map::Entry::Occupied(open) => open.into_mut(),
-        std::collections::hash_map::Entry::Vacant(place) => {
-            place.insert(Writer::open(&paths.log(tool, &LogStream::Router), LIMIT_BYTES)?)
-        }
+/// A stream that rows were written to lately.
+struct Open {
+    writer: Writer,
+    rows: u32,
+}
+
+fn write_row(paths: &Paths, streams: &mut HashMap<ToolId, Open>, tool: ToolId, row: &str) -> io::Result<()> {
+    let path = paths.log(tool, &LogStream::Router);
+    let open = match streams.entry(tool) {
+        Entry::Occupied(open) => open.into_mut(),
+        Entry::Vacant(place) => place.insert(Open { writer: Writer::open(&path, LIMIT_BYTES)?, rows: 0 }),
     };
-    writer.row(Stream::Out, Flags::NONE, row.as_bytes())
+    if open.rows.is_multiple_of(ROWS_BETWEEN_LOOKS) {
+        drop_oldest(&path)?;
+    }
+    open.rows = open.rows.wrapping_add(1);
+    open.writer.row(Stream::Out, Flags::NONE, row.as_bytes())
+}
+
+/// The router is the one writer of this stream, so it also keeps it small.
+fn drop_oldest(path: &Path) -> io::Result<()> {
+    let occupied_bytes = path.metadata()?.blocks() * 512;
+    if occupied_bytes > LIMIT_BYTES - KEEP_BYTES / 2 {
+        logs::trim(path, KEEP_BYTES).map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 /// One request's row, written when this is dropped.
@@ -137,5 +155,32 @@ impl Drop for Row {
         );
         // Full: the disk is slower than the requests.
         let _ = self.log.0.try_send((self.tool, row));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_rows_go_when_there_are_too_many() {
+        let place = tempfile::tempdir().unwrap();
+        let paths = Paths::new(place.path(), place.path());
+        let tool = ToolId::new();
+        let path = paths.log(tool, &LogStream::Router);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mut streams = HashMap::new();
+        let long = "x".repeat(1000);
+        for number in 0..40_000 {
+            write_row(&paths, &mut streams, tool, &format!("{number} {long}")).unwrap();
+        }
+        assert!(path.metadata().unwrap().blocks() * 512 <= LIMIT_BYTES);
+        let mut reader = logs::Reader::open(&path, 0).unwrap();
+        let rows: Vec<_> = std::iter::from_fn(|| reader.next_row().unwrap()).map(|entry| entry.row).collect();
+        assert!(
+            rows.len() > 4000 && rows.iter().all(|row| row.stream == Stream::Out),
+            "none was dropped when new"
+        );
+        assert!(rows[rows.len() - 1].bytes.starts_with(b"39999 "));
     }
 }

@@ -10,11 +10,7 @@ use crate::{
     tables::{Tables, Target},
     upstream::{self, Connection, Failure, Patience},
 };
-use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
-    request::Parts,
-};
+use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -237,10 +233,6 @@ async fn tunnel(client: OnUpgrade, backend: OnUpgrade) {
 fn check(request: &Request<Incoming>) -> Result<Host, Page> {
     if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
         return Err(Page::Method);
-    }
-    // Two lengths are how requests are smuggled (RFC 9112 §6.3); hyper would go by one of them.
-    if request.headers().contains_key(TRANSFER_ENCODING) && request.headers().contains_key(CONTENT_LENGTH) {
-        return Err(Page::BadRequest("The request tells its length in two ways."));
     }
     host::read(request.uri(), request.headers()).map_err(Page::BadRequest)
 }

@@ -1,1 +1,166 @@
-//! The router with real sockets: clients, tools and serve.
+//! The router with real sockets: clients, tools and serve. Requests and answers are written by hand, byte by byte, so
+//! that no library tidies up what is to be seen.
+
+mod bodies;
+mod life;
+mod platform;
+mod requests;
+
+use crate::{Backend, Config, Control, Route, State, Table, server::serve_until, upstream::Patience};
+use model::{LogStream, Paths, ToolId};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc::{Receiver, Sender, channel},
+    thread,
+    time::Duration,
+};
+use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
+
+const PATIENCE: Patience = Patience {
+    head: Duration::from_millis(500),
+    connect: Duration::from_millis(500),
+    tool_answer: Duration::from_millis(600),
+    platform_answer: Duration::from_secs(5),
+    platform_restart: Duration::from_secs(2),
+    drain: Duration::from_secs(2),
+};
+
+/// A running router and what it needs.
+struct World {
+    runtime: Runtime,
+    address: SocketAddr,
+    paths: Paths,
+    stop: Option<oneshot::Sender<()>>,
+    router: Option<JoinHandle<()>>,
+    generation: u64,
+    tool_id: ToolId,
+    place: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let paths = Paths::new(place.path().join("data"), place.path().join("run"));
+        let tool_id = ToolId::new();
+        let files = [
+            paths.route_table(),
+            paths.router_socket(),
+            paths.serve_socket(),
+            paths.log(tool_id, &LogStream::Router),
+        ];
+        for file in files {
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        }
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut world =
+            Self { runtime, address, paths, stop: None, router: None, generation: 0, tool_id, place };
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let config = Config { domain: "localhost".to_owned(), paths: self.paths.clone() };
+        let end = async move { stopped.await.unwrap_or(()) };
+        let router = async move { serve_until(config, listener, PATIENCE, end).await.unwrap() };
+        self.router = Some(self.runtime.spawn(router));
+        self.stop = Some(stop);
+    }
+
+    /// Tells the router to end and waits until it has.
+    fn stop(&mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        self.runtime.block_on(self.router.take().unwrap()).unwrap();
+    }
+
+    /// Says where `wordcount.localhost` leads.
+    fn route(&mut self, state: State, addresses: &[SocketAddr]) {
+        self.generation += 1;
+        let backends = addresses.iter().map(|address| Backend { release: 12, address: *address }).collect();
+        let route = Route {
+            host: "wordcount.localhost".to_owned(),
+            tool: "wordcount".to_owned(),
+            tool_id: self.tool_id,
+            state,
+            backends,
+        };
+        let table = Table { generation: self.generation, platform_hosts: Vec::new(), routes: vec![route] };
+        self.runtime.block_on(Control::new(&self.paths.router_socket()).apply(&table)).unwrap();
+    }
+
+    /// A world whose tool answers every connection by `answer`.
+    fn with_tool(answer: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
+        let mut world = Self::new();
+        let address = tool(answer);
+        world.route(State::Serving, &[address]);
+        world
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream
+    }
+
+    /// Sends bytes on a connection of their own and gives all that comes back.
+    fn say(&self, bytes: &[u8]) -> String {
+        let mut stream = self.connect();
+        stream.write_all(bytes).unwrap();
+        let mut answer = Vec::new();
+        // A reset after the answer takes nothing from it.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// A GET for a host, with more header lines.
+    fn get(&self, host: &str, lines: &str) -> String {
+        self.say(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n").as_bytes())
+    }
+}
+
+/// A tool on a port of its own: each connection is answered on a thread of its own.
+fn tool(answer: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = std::sync::Arc::new(answer);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let answer = std::sync::Arc::clone(&answer);
+            thread::spawn(move || answer(stream));
+        }
+    });
+    address
+}
+
+/// A tool that says "hello" and passes on the heads that it hears.
+fn listening_tool() -> (impl Fn(TcpStream) + Send + Sync, Receiver<String>) {
+    let (sender, receiver): (Sender<String>, _) = channel();
+    let answer = move |mut stream: TcpStream| {
+        let head = read_head(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+        let _ = sender.send(head);
+    };
+    (answer, receiver)
+}
+
+/// Reads up to and with the empty line.
+fn read_head(stream: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        if stream.read(&mut byte).unwrap_or(0) == 0 {
+            break;
+        }
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}

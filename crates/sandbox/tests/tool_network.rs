@@ -223,6 +223,40 @@ fn a_packet_under_a_neighbours_address_is_dropped() {
 }
 
 #[test]
+fn one_tool_cannot_fill_the_kernels_table_of_connections() {
+    let machine = Machine::new();
+    let receiver = machine.world.run(|| UdpSocket::bind((PUBLIC, 9000)).unwrap());
+    receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
+    // Each source port is a connection of its own, kept in mind for half a minute.
+    let flood = |first: u16| {
+        machine.tool().run(|| {
+            for port in first..first + 2500 {
+                let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+                socket.send_to(b"x", (PUBLIC, 9000)).unwrap();
+            }
+        });
+    };
+    let last_arrives = |port: u16| {
+        machine.tool().run(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).unwrap();
+            socket.send_to(b"last", (PUBLIC, 9000)).unwrap();
+        });
+        let mut word = [0; 10];
+        while let Ok(length) = receiver.recv(&mut word) {
+            if &word[..length] == b"last" {
+                return true;
+            }
+        }
+        false
+    };
+    flood(10_000);
+    assert!(!last_arrives(30_000));
+    assert!(ask(&machine.tools[1].0, PUBLIC, 80).is_some(), "the neighbour is not held up");
+    machine.without_rules(&["add @connections"]);
+    assert!(last_arrives(30_001), "the twin");
+}
+
+#[test]
 fn ipv6_is_off_inside_and_dropped_when_somebody_turns_it_on() {
     let machine = Machine::new();
     let tool = machine.tool();

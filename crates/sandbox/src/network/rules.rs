@@ -11,6 +11,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// Connections of one tool to the outside that the kernel keeps in mind. All tools share its table of connections; one
+/// alone must not fill it.
+const MOST_CONNECTIONS: u32 = 2048;
+
 /// Name of an instance's table.
 pub(super) fn table(instance: Instance) -> String {
     format!("windlass-{}", instance.tag())
@@ -38,6 +42,9 @@ pub(super) fn text(instance: Instance, part: &str, resolvers: &[Ipv4Addr]) -> St
         "add table inet {table}
 delete table inet {table}
 table inet {table} {{
+  set connections {{
+    type ipv4_addr; size 8192; flags dynamic;
+  }}
   chain arrival {{
     type filter hook prerouting priority raw; policy accept;
     iifname {tools} meta nfproto ipv6 drop
@@ -55,6 +62,7 @@ table inet {table} {{
     oifname {tools} drop
     iifname != {tools} accept
     ct state established,related accept
+    ct state new add @connections {{ ip saddr ct count over {MOST_CONNECTIONS} }} drop
 {questions}    ip daddr {{ {special} }} drop
   }}
   chain outward {{

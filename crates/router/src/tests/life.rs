@@ -1,0 +1,129 @@
+//! Tables, restarts, limits and the rows of requests.
+
+use super::{World, listening_tool, read_head, status, tool};
+use crate::{Control, ControlError, State, Table};
+use std::{
+    io::{Read, Write},
+    thread,
+    time::{Duration, Instant},
+};
+
+#[test]
+fn a_new_router_goes_on_with_the_table_of_the_old_one() {
+    let (answer, _heard) = listening_tool();
+    let mut world = World::with_tool(answer);
+    world.stop();
+    world.start();
+    assert!(world.get("wordcount.localhost", "").ends_with("hello"));
+}
+
+#[test]
+fn a_table_is_answered_by_once_it_is_applied_and_an_older_one_is_refused() {
+    let (answer, _heard) = listening_tool();
+    let mut world = World::with_tool(answer);
+    world.route(State::Stopped, &[]);
+    assert_eq!(status(&world.get("wordcount.localhost", "")), "503");
+    let old = Table { generation: 1, ..Table::default() };
+    let refused = world.runtime.block_on(Control::new(&world.paths.router_socket()).apply(&old));
+    assert!(
+        matches!(refused, Err(ControlError::Refused(text)) if text.contains("older than the present one"))
+    );
+}
+
+#[test]
+fn open_requests_end_whole_when_the_router_is_told_to_end() {
+    let mut world = World::with_tool(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst").unwrap();
+        thread::sleep(Duration::from_millis(500));
+        stream.write_all(b" last").unwrap();
+    });
+    let mut open = world.connect();
+    open.write_all(b"GET / HTTP/1.1\r\nHost: wordcount.localhost\r\n\r\n").unwrap();
+    read_head(&mut open);
+    let idle = world.connect();
+    let started = Instant::now();
+    world.stop();
+    assert!(started.elapsed() < Duration::from_secs(2), "an idle connection is not waited for");
+    let mut body = String::new();
+    open.read_to_string(&mut body).unwrap();
+    assert_eq!(body, "first last");
+    drop(idle);
+}
+
+#[test]
+fn a_slow_head_is_cut() {
+    let world = World::new();
+    let mut stream = world.connect();
+    let started = Instant::now();
+    let mut answer = Vec::new();
+    for byte in b"GET / HTTP/1.1\r\nHost: wordcount.localhost\r\nX-Slow: 1234567890" {
+        if stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let _ = stream.read_to_end(&mut answer);
+    assert!(started.elapsed() < Duration::from_secs(3));
+    assert!(!answer.starts_with(b"HTTP/1.1 2"));
+}
+
+#[test]
+fn a_tool_that_hangs_takes_no_place_from_others() {
+    let mut world = World::new();
+    let hanging = tool(|mut stream| {
+        read_head(&mut stream);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").unwrap();
+        let _ = stream.read(&mut [0]);
+    });
+    world.route(State::Serving, &[hanging]);
+    let request = b"GET / HTTP/1.1\r\nHost: wordcount.localhost\r\n\r\n";
+    let open: Vec<_> = (0..512)
+        .map(|_| {
+            let mut stream = world.connect();
+            stream.write_all(request).unwrap();
+            read_head(&mut stream);
+            stream
+        })
+        .collect();
+    assert!(world.get("wordcount.localhost", "").contains("wordcount is busy"));
+    assert_eq!(status(&world.get("nobody.localhost", "")), "404");
+    drop(open);
+    let until = Instant::now() + Duration::from_secs(5);
+    loop {
+        let mut again = world.connect();
+        again.write_all(request).unwrap();
+        if read_head(&mut again).starts_with("HTTP/1.1 200 ") {
+            break;
+        }
+        assert!(Instant::now() < until, "the places are given back");
+    }
+}
+
+#[test]
+fn every_request_of_a_tool_leaves_a_row_without_address_or_query() {
+    let (answer, _heard) = listening_tool();
+    let mut world = World::with_tool(answer);
+    let request = "GET /page?token=secret HTTP/1.1\r\nHost: wordcount.localhost\r\nX-Request-Id: request-1\r\nConnection: close\r\n\r\n";
+    world.say(request.as_bytes());
+    world.route(State::Stopped, &[]);
+    world.get("wordcount.localhost", "X-Request-Id: request-2\r\n");
+    world.get("nobody.localhost", "");
+    world.stop();
+    let path = world.paths.log(world.tool_id, &model::LogStream::Router);
+    let mut reader = logs::Reader::open(&path, 0).unwrap();
+    let rows = std::iter::from_fn(|| reader.next_row().unwrap());
+    let rows: Vec<String> = rows.map(|entry| String::from_utf8(entry.row.bytes).unwrap()).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(
+        rows[0].starts_with("GET /page 200 5 B ") && rows[0].ends_with(" ms v12 request-1"),
+        "{}",
+        rows[0]
+    );
+    assert!(
+        rows[1].starts_with("GET / 503 0 B ") && rows[1].ends_with(" ms router request-2"),
+        "{}",
+        rows[1]
+    );
+    assert!(world.place.path().exists());
+}
