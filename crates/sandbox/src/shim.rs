@@ -120,18 +120,17 @@ fn run(inherited: inherit::Inherited) -> Result<(), ShimError> {
     let runtime = Runtime::new(&config);
     match set_up(&config, &runtime) {
         Ok((place, Ok(container))) => {
-            inherit::say(ready, &Ready::Created { pid: container.pid });
+            inherit::say(ready, &Ready::Created { pid: container.pid }).inspect_err(|_| runtime.delete())?;
             let ended = Keeper::new(&config, &runtime, &place, container, log).run()?;
             place.record(&ended)
         }
         Ok((place, Err(refusal))) => {
             log.platform(&refusal.text).map_err(|error| ShimError::Kernel("write to the log", error))?;
             place.record(&ended_before_start(refusal.status))?;
-            inherit::say(ready, &Ready::Ended);
-            Ok(())
+            inherit::say(ready, &Ready::Ended)
         }
         Err(error) => {
-            inherit::say(ready, &Ready::Failed { text: chain(&error) });
+            inherit::say(ready, &Ready::Failed { text: chain(&error) })?;
             Err(error)
         }
     }

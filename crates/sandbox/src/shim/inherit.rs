@@ -39,10 +39,9 @@ fn take_one(number: i32) -> Result<OwnedFd, ShimError> {
     Ok(descriptor)
 }
 
-/// Tells the helper and closes the pipe. A helper that has died meanwhile finds the sandbox when it is back.
-pub(super) fn say(mut pipe: File, ready: &Ready) {
+/// Tells the helper and closes the pipe. An error: the helper has died meanwhile, and its successor removes what it
+/// finds half-made.
+pub(super) fn say(mut pipe: File, ready: &Ready) -> Result<(), ShimError> {
     let told = serde_json::to_vec(ready).map_err(io::Error::from).and_then(|text| pipe.write_all(&text));
-    if let Err(error) = told {
-        eprintln!("windlass shim: cannot tell the helper: {error}");
-    }
+    told.map_err(|error| ShimError::Kernel("tell the helper", error))
 }

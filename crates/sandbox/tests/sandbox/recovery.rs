@@ -77,3 +77,30 @@ async fn half_made_sandboxes_and_those_of_before_a_reboot_are_gone_after_a_start
     world.assert_nothing_left(&id).await;
     world.assert_nothing_left(&"before-reboot".parse().unwrap()).await;
 }
+
+#[tokio::test]
+async fn a_helper_killed_at_any_moment_of_a_creation_leaves_all_of_a_sandbox_or_nothing() {
+    let mut world = World::new().await;
+    for milliseconds in [0, 2, 4, 7, 10, 14, 18, 23, 30, 40] {
+        let spec = if milliseconds % 2 == 0 {
+            World::service(&["sleep", "600"])
+        } else {
+            World::build(&["sleep", "600"])
+        };
+        let id = spec.id.clone();
+        let (helper, log) = (world.helper.clone(), world.log(&id));
+        let creation = tokio::spawn(async move { helper.create(&spec, log).await });
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        world.kill_helper();
+        world.start_helper().await;
+        let created = creation.await.unwrap().is_ok();
+        let known = world.helper.list().await.unwrap().iter().any(|row| row.id == id);
+        assert!(known || !created, "{id} was acknowledged after {milliseconds} ms and is gone");
+        if known {
+            world.helper.start(&id).await.unwrap();
+            world.helper.kill(&id, Duration::ZERO).await.unwrap();
+            world.helper.remove(&id).await.unwrap();
+        }
+        world.assert_nothing_left(&id).await;
+    }
+}

@@ -19,7 +19,7 @@ use windlass_sandbox::shim::state::{self, Ask, Reply};
 use windlass_sandbox::shim::{CONFIG_FD, Config, LOG_FD, READY_FD, Ready};
 
 /// An instance that no platform on this machine gets.
-const INSTANCE: Instance = Instance(189);
+const INSTANCE: Instance = Instance(model::instance::MAX_INSTANCES - 1);
 const RUNTIME: &str = "/usr/sbin/runc";
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
