@@ -124,7 +124,7 @@ pub struct SandboxSpec {
     pub ca_bundle: bool,
 }
 
-/// A request to the helper: one JSON document, with descriptors by SCM_RIGHTS where noted.
+/// A request to the helper: one JSON document, with descriptors by `SCM_RIGHTS` where noted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case")]
 pub enum Request {
