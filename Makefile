@@ -27,8 +27,8 @@ check: ## formatting and lints
 clean: ## end the platform of make run and remove its data, mounts, rules and ranges
 	@tools/clean.sh "$(DATA)"
 
-bench: build ## measure push-to-answer and its parts (needs a running `make run`)
-	@bench/push.sh "$(DATA)" "$(PORT)"
+bench: ## measure pushes, starts and memory on a platform of its own (bench/README.md says how to steer it)
+	@tools/bench.sh
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check
