@@ -1,6 +1,8 @@
 //! What a build reaches and what it does not: the real worker process under its own id, serving listeners in the
 //! namespace of a "build", with a "host" whose loopback holds the resolver and the servers of the internet.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
 #[path = "support/namespaces.rs"]
 mod namespaces;
 
@@ -11,9 +13,13 @@ use hickory_proto::{
 };
 use model::Instance;
 use namespaces::Namespace;
+use rustix::{
+    process::{Gid, Uid},
+    thread::{set_thread_gid, set_thread_uid},
+};
 use std::{
     fs::{File, OpenOptions},
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
     path::{Path, PathBuf},
@@ -68,7 +74,7 @@ impl Internet {
         for port in [80, 443, 8443] {
             serve_pages(&host, port);
         }
-        let build = Namespace::new();
+        let build = Namespace::in_user_namespace();
         let place = tempfile::tempdir().unwrap();
         let log = place.path().join("log");
         let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
@@ -330,7 +336,7 @@ fn addresses_that_the_namespace_makes_local_never_leave_it() {
     let listener = internet.host.run(|| TcpListener::bind("127.0.0.1:7000").unwrap());
     internet.host.serve(move || {
         for stream in listener.incoming().flatten() {
-            answer_page(stream)
+            answer_page(stream);
         }
     });
     for address in
@@ -345,6 +351,25 @@ fn addresses_that_the_namespace_makes_local_never_leave_it() {
         socket.send(&question(INDEX)).and_then(|_| socket.recv(&mut [0; 600]))
     });
     assert!(sent.is_err(), "a resolver of the build's own choice is not ours");
+}
+
+#[test]
+fn a_process_of_the_build_cannot_take_the_place_of_our_listeners() {
+    let internet = Internet::new();
+    let kind_as = |user: u32, address: &str| {
+        internet.build.run(|| {
+            if user != 0 {
+                set_thread_gid(Gid::from_raw(user)).unwrap();
+                set_thread_uid(Uid::from_raw(user)).unwrap();
+            }
+            TcpListener::bind(address).map(drop).map_err(|error| error.kind())
+        })
+    };
+    for address in ["127.0.0.1:53", "198.18.0.1:443", "127.0.0.1:80", "[::1]:443"] {
+        assert_eq!(kind_as(1000, address), Err(ErrorKind::PermissionDenied), "{address}");
+    }
+    assert_eq!(kind_as(1000, "127.0.0.1:8000"), Ok(()), "its own loopback stays its own");
+    assert_eq!(kind_as(0, "[::1]:443"), Ok(()), "the twin: root of the namespace could");
 }
 
 #[test]

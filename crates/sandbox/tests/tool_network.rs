@@ -3,6 +3,8 @@
 //!
 //! Each attack has a twin in which the one defence against it is taken away and the attack succeeds.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
 #[path = "support/namespaces.rs"]
 mod namespaces;
 
@@ -85,7 +87,7 @@ impl Machine {
     }
 
     fn add_tool(&mut self, instance: u32, name: &str) {
-        let tool = Namespace::new();
+        let tool = Namespace::in_user_namespace();
         let address = self.host.run(|| network(instance).attach(&id(name), tool.process.as_fd()).unwrap());
         answer_tcp(&tool, 8000);
         self.tools.push((tool, address));
@@ -279,7 +281,7 @@ fn ipv6_is_off_inside_and_dropped_when_somebody_turns_it_on() {
     let listener = machine.host.run(|| TcpListener::bind("[fd00::1]:7001").unwrap());
     machine.host.serve(move || {
         for stream in listener.incoming().flatten() {
-            drop(stream)
+            drop(stream);
         }
     });
     assert_eq!(ask(tool, "fd00::1", 7001), None);
