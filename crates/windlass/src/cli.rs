@@ -28,7 +28,9 @@ use std::process::ExitCode;
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> ExitCode {
-    let Arguments { common, verb } = Arguments::parse();
+    let Arguments { mut common, verb } = Arguments::parse();
+    // A variable that is set to nothing names no server.
+    common.server = common.server.filter(|server| !server.is_empty());
     act(&common, &verb).unwrap_or_else(|failure| failure.report(common.json))
 }
 

@@ -54,7 +54,7 @@ impl Lease {
         Self::hold(&register.join(number.to_string()), number, data)
     }
 
-    fn hold(path: &PathBuf, number: u32, data: &Path) -> Result<Self> {
+    fn hold(path: &Path, number: u32, data: &Path) -> Result<Self> {
         let mut file = open(path)?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             bail!("a platform runs on {} already; end it first", data.display());

@@ -1,0 +1,147 @@
+//! The verbs about tools, from a signed-in machine.
+
+use crate::desk::Desk;
+use model::{LogStream, Role};
+use std::{fs, time::Duration};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_is_made_found_by_its_remote_and_deleted() {
+    let desk = Desk::signed_in().await;
+    let created = desk.windlass(&["tools", "create", "wordcount"]).await.ok();
+    assert!(
+        created.out.contains("git remote add windlass http://localhost:8080/git/wordcount.git"),
+        "{created:?}"
+    );
+    let listed = desk.windlass(&["tools", "list"]).await.ok();
+    assert!(listed.out.contains("wordcount") && listed.out.contains("owner"), "{listed:?}");
+
+    let lost = desk.windlass(&["status"]).await;
+    assert!(lost.status == 2 && lost.err.contains("which tool?"), "{lost:?}");
+    desk.git(&["init", "--quiet"], "").await.ok();
+    let remote = format!("{}/git/wordcount.git", desk.url);
+    desk.git(&["remote", "add", "windlass", &remote], "").await.ok();
+    let status = desk.windlass(&["status"]).await.ok();
+    assert!(status.out.starts_with("wordcount · empty · http://wordcount.localhost:8080/"), "{status:?}");
+
+    let kept = desk.windlass(&["tools", "delete", "wordcount"]).await;
+    assert!(kept.status == 2 && kept.err.contains("--yes"), "{kept:?}");
+    desk.windlass(&["tools", "delete", "wordcount", "--yes"]).await.ok();
+    assert_eq!(desk.windlass(&["status"]).await.status, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_statuses_tell_what_kind_of_failure_it_was() {
+    let desk = Desk::signed_in().await;
+    let (_, _) = desk.world.tool("shop").await;
+    let status = |arguments: &'static [&'static str]| {
+        let desk = &desk;
+        async move { desk.windlass(arguments).await.status }
+    };
+    assert_eq!(status(&["status", "--tool", "ghost"]).await, 5);
+    assert_eq!(status(&["status", "--tool", "No Name"]).await, 2);
+    assert_eq!(status(&["tools", "create", "shop"]).await, 6);
+    assert_eq!(status(&["tools", "create", "git"]).await, 2);
+    assert_eq!(status(&["stop", "--tool", "shop"]).await, 6);
+    assert_eq!(status(&["runs", "show", "many"]).await, 2);
+    assert_eq!(status(&["status", "--server", "http://localhost:1", "--tool", "shop"]).await, 3);
+    assert_eq!(status(&["paint"]).await, 2);
+    let problem = desk.windlass(&["status", "--tool", "ghost", "--json"]).await;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&problem.err).unwrap()["id"], "tool-unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_and_releases_are_shown_in_words_and_as_json() {
+    let desk = Desk::signed_in().await;
+    let (owner, _) = desk.world.tool("shop").await;
+    let run = desk.world.push(&owner, "shop").await;
+    desk.world.deploy(run).await;
+    desk.world.push(&owner, "shop").await;
+
+    let list = desk.windlass(&["runs", "list", "--tool", "shop"]).await.ok();
+    assert!(list.out.starts_with("RUN  STATE   BRANCH  COMMIT   BY"), "{}", list.out);
+    assert_eq!(list.out.lines().count(), 3);
+    let show = desk.windlass(&["runs", "show", "1", "-t", "shop"]).await.ok();
+    assert!(show.out.starts_with("run 1 · live · main 3f3f3f3 by shop · "), "{}", show.out);
+    assert!(
+        show.out.contains("  build     done      ") && show.out.contains("build went well"),
+        "{}",
+        show.out
+    );
+
+    let cancelled = desk.windlass(&["runs", "cancel", "2", "--tool", "shop"]).await.ok();
+    assert_eq!(cancelled.out, "run 2 has ended\n");
+    assert_eq!(desk.windlass(&["runs", "cancel", "2", "--tool", "shop"]).await.status, 6);
+    assert_eq!(
+        desk.windlass(&["runs", "show", "2", "--follow", "--tool", "shop"]).await.status,
+        1,
+        "not good"
+    );
+    assert_eq!(desk.windlass(&["runs", "show", "1", "--follow", "--tool", "shop"]).await.status, 0);
+
+    let releases = desk.windlass(&["releases", "--tool", "shop"]).await.ok();
+    assert!(releases.out.contains("v1       live   1    3f3f3f3  sha256:070707070707"), "{}", releases.out);
+    let json = desk.windlass(&["releases", "--tool", "shop", "--json"]).await.ok().json();
+    assert_eq!(json["releases"][0]["current"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_is_stopped_started_and_restarted() {
+    let desk = Desk::signed_in().await;
+    let (owner, _) = desk.world.tool("shop").await;
+    let run = desk.world.push(&owner, "shop").await;
+    desk.world.deploy(run).await;
+    for (verb, said) in
+        [("stop", "stopping shop\n"), ("start", "starting shop\n"), ("restart", "restarting shop\n")]
+    {
+        assert_eq!(desk.windlass(&[verb, "--tool", "shop"]).await.ok().out, said);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_brings_in_people_and_an_owner_shares_a_tool() {
+    let desk = Desk::signed_in().await;
+    desk.windlass(&["tools", "create", "shop"]).await.ok();
+    let created = desk.windlass(&["users", "create", "ada", "--json"]).await.ok().json();
+    let token = created["token"].as_str().unwrap();
+    desk.windlass(&["members", "add", "ada", "--role", "reader", "-t", "shop"]).await.ok();
+    let actor = desk.world.app.identify(Some(token)).await.unwrap();
+    assert_eq!(desk.world.app.tools(&actor).await.unwrap()[0].role, Some(Role::Reader));
+    let members = desk.windlass(&["members", "list", "-t", "shop"]).await.ok();
+    assert!(members.out.contains("ada       reader"), "{}", members.out);
+    desk.windlass(&["members", "remove", "ada", "-t", "shop"]).await.ok();
+    assert!(desk.world.app.tools(&actor).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_are_printed_cleaned_and_followed() {
+    let desk = Desk::signed_in().await;
+    let (_, tool) = desk.world.tool("shop").await;
+    let stream: LogStream = "process/web.1".parse().unwrap();
+    let path = desk.world.paths.log(tool, &stream);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut writer = logs::Writer::open(&path, u64::MAX).unwrap();
+    writer.row(logs::Stream::Out, logs::Flags::NONE, b"hello \x1b[2Jthere").unwrap();
+    let printed = desk.windlass(&["logs", "--tool", "shop"]).await.ok();
+    assert!(printed.out.ends_with(" web.1     hello there\n"), "{:?}", printed.out);
+
+    let follower = desk.run(
+        "timeout",
+        &["5", env!("CARGO_BIN_EXE_windlass"), "logs", "-f", "-n", "0", "-t", "shop"],
+        &[],
+        "",
+    );
+    let writing = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        writer.row(logs::Stream::Err, logs::Flags::NONE, b"later").unwrap();
+    };
+    let (ran, ()) = tokio::join!(follower, writing);
+    assert_eq!(ran.status, 124, "it follows until it is ended: {ran:?}");
+    assert!(ran.out.ends_with(" web.1     later\n") && !ran.out.contains("hello"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_judges_this_machine_without_any_platform() {
+    let desk = Desk::new().await;
+    let judged = desk.windlass(&["doctor", "--json"]).await.json();
+    assert!(judged["checks"].as_array().unwrap().iter().any(|check| check["name"] == "runtime"), "{judged}");
+}
