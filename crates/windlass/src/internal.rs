@@ -17,7 +17,23 @@ pub(crate) fn run() -> Option<ExitCode> {
     match arguments.next()?.as_str() {
         "shim" => Some(sandbox::shim::main()),
         "worker" => Some(worker(&arguments.next().unwrap_or_default())),
+        "remove-instance" => Some(remove_instance(&arguments.next().unwrap_or_default())),
         part => crate::parts::run(part, arguments),
+    }
+}
+
+/// What `make clean` asks: a platform that was killed, or a reboot, may have left rules of its instance.
+fn remove_instance(number: &str) -> ExitCode {
+    let removed = match number.parse() {
+        Ok(number) => crate::up::remove_instance(model::Instance(number)),
+        Err(_) => Err(anyhow::anyhow!("`{number}` is no instance number")),
+    };
+    match removed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("windlass remove-instance: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -1,10 +1,15 @@
 //! The binary: CLI verbs for people, and the platform's own processes. The only crate that names backends.
 //!
-//! `cli/` holds what people type; `up`, `serve`, `helper_process` and `router_process` what the platform runs;
-//! `internal` what the platform starts for itself (shim, workers, git hooks).
+//! `cli/` holds what people type; `up` starts the platform, `parts` are what it starts, `serve` the part with the
+//! most in it; `internal` tells by name or first argument what else this process may be (shim, workers, git hooks).
 
 mod cli;
 mod internal;
+mod lease;
+mod parts;
+mod serve;
+mod settings;
+mod up;
 
 use std::process::ExitCode;
 

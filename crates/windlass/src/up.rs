@@ -45,8 +45,14 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     let helper = helper_socket(&paths, lease.instance)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(supervise(file, &paths, lease.instance, public, helper));
-    sandbox::network::remove_instance(lease.instance).context("cannot remove the tools' network rules")?;
+    remove_instance(lease.instance)?;
     ended
+}
+
+/// Removes what an instance has on the host when nothing of it runs: network rules and its empty cgroup.
+pub(crate) fn remove_instance(instance: Instance) -> Result<()> {
+    sandbox::network::tool::remove_instance(instance).context("cannot remove the tools' network rules")?;
+    sandbox::cgroup::Group::new(&format!("/{}", instance.tag())).remove().context("cannot remove the cgroup")
 }
 
 fn helper_socket(paths: &Paths, instance: Instance) -> Result<UnixListener> {

@@ -2,7 +2,7 @@
 
 use super::{Meta, StoreError, open_directory, system};
 use model::Paths;
-use rustix::fd::OwnedFd;
+use rustix::{fd::OwnedFd, rand::GetRandomFlags};
 use std::{
     fs::{DirBuilder, File},
     io::{self, Write as _},
@@ -60,8 +60,9 @@ impl Drop for NewBlob {
 pub(super) const NEW_BLOB: &str = ".new-";
 
 fn random_name(parent: &Path) -> Result<String, StoreError> {
+    // The system call itself: a worker's root has no /dev, which is where others look when nothing else is linked in.
     let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|e| system("name something in", parent, io::Error::other(e)))?;
+    rustix::rand::getrandom(&mut random, GetRandomFlags::empty()).map_err(|e| system("name something in", parent, e.into()))?;
     Ok(hex::encode(random))
 }
 
