@@ -317,3 +317,6 @@ async fn goodbye(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
     while stream.read(&mut rest).await? > 0 {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
