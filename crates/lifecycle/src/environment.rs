@@ -55,6 +55,16 @@ pub fn add_search_paths(variables: &mut Variables, layer: &Path, purpose: Purpos
 /// Applies the files of one directory, `<layer>/env` for example, in the order of their names. A directory that is
 /// not there changes nothing (buildpack specification, "Environment Variable Modification Rules").
 pub fn add_directory(variables: &mut Variables, directory: &Path) -> Result<(), EnvironmentError> {
+    apply(variables, directory, b"override")
+}
+
+/// Applies the operator's variables, `<build config>/env`: without a suffix they are defaults (platform specification,
+/// "Operator-Defined Variables").
+pub fn add_operator_directory(variables: &mut Variables, directory: &Path) -> Result<(), EnvironmentError> {
+    apply(variables, directory, b"default")
+}
+
+fn apply(variables: &mut Variables, directory: &Path, unsuffixed: &[u8]) -> Result<(), EnvironmentError> {
     let files = read_files(directory)?;
     for (file, content) in &files {
         let (name, suffix) = split(file);
@@ -63,18 +73,23 @@ pub fn add_directory(variables: &mut Variables, directory: &Path) -> Result<(), 
             key.push(".delim");
             files.get(&key).map_or(OsStr::new(""), OsString::as_os_str)
         };
-        match suffix {
-            None | Some(b"override") => {
+        match suffix.unwrap_or(unsuffixed) {
+            b"override" => {
                 variables.insert(name.to_owned(), content.clone());
             }
-            Some(b"default") => add_default(variables, name, content),
-            Some(b"prepend") => prepend(variables, name, content, delimiter()),
-            Some(b"append") => append(variables, name, content, delimiter()),
+            b"default" => add_default(variables, name, content),
+            b"prepend" => prepend(variables, name, content, delimiter()),
+            b"append" => append(variables, name, content, delimiter()),
             // `.delim` says nothing by itself, and what no specification names is nobody's.
-            Some(_) => {}
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether a variable is a search path: a user's value goes in front of it instead of replacing it.
+pub fn is_search_path(name: &OsStr) -> bool {
+    ROOT_DIRECTORIES.iter().any(|(_, path, _)| OsStr::new(path) == name)
 }
 
 /// The regular files of a directory by name, links followed, contents byte for byte.

@@ -1,6 +1,11 @@
 //! What a build finds from the build before: layers as mounts, their metadata as small files.
 
 use crate::export::Previous;
+use cnb::{
+    id::escape,
+    label::lifecycle::{BuildpackLayers, LayerMetadata},
+    layer::Layer,
+};
 use model::DiffId;
 
 /// A file of the scratch layer that lies on top of a build's layers, owned by the build's user.
@@ -30,4 +35,45 @@ pub fn mounted_layers(previous: &Previous) -> Vec<DiffId> {
         }
     }
     ids
+}
+
+/// `<layer>.toml` of the layers that come back, without `[types]`, and each buildpack's `store.toml`
+/// (platform specification, "Layer Metadata Restoration", "Restore"; Platform API 0.14 on).
+///
+/// A layer of the image comes back as its description alone, a cached one with its contents, which
+/// [`mounted_layers`] brings. One that is needed for a build and was not cached, or about which image and cache
+/// disagree, does not come back at all: its buildpack makes it anew.
+pub fn scratch_files(previous: &Previous) -> Vec<File> {
+    let mut files = Vec::new();
+    for buildpack in &previous.image.buildpacks {
+        let directory = format!("/layers/{}", escape(&buildpack.key));
+        if let Some(Ok(text)) = buildpack.store.as_ref().map(|store| store.write("store.toml")) {
+            files.push(file(format!("{directory}/store.toml"), text));
+        }
+        for (name, layer) in &buildpack.layers {
+            let cached =
+                previous.cache.layer(&buildpack.key, name).is_some_and(|other| other.sha == layer.sha);
+            if layer.launch && (if layer.cache { cached } else { !layer.build }) {
+                files.extend(description(buildpack, name, layer));
+            }
+        }
+    }
+    for buildpack in &previous.cache.buildpacks {
+        for (name, layer) in &buildpack.layers {
+            if layer.cache && previous.image.layer(&buildpack.key, name).is_none() {
+                files.extend(description(buildpack, name, layer));
+            }
+        }
+    }
+    files
+}
+
+/// What cannot be written is left out: without it the buildpack makes the layer anew.
+fn description(buildpack: &BuildpackLayers, name: &str, layer: &LayerMetadata) -> Option<File> {
+    let text = Layer::restored(name, &layer.data).ok()?;
+    Some(file(format!("/layers/{}/{name}.toml", escape(&buildpack.key)), text))
+}
+
+fn file(path: String, text: String) -> File {
+    File { path, mode: 0o644, bytes: text.into_bytes() }
 }
