@@ -27,7 +27,7 @@ use testkit::World;
 
 /// Between two looks at a process or at its port.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
-const GIVE_UP: Duration = Duration::from_secs(60);
+const GIVE_UP: Duration = Duration::from_mins(1);
 /// Names of what a process is before it becomes the launcher: the runtime's first process, and those of [`SCRIPT`].
 const WAITING: [&str; 6] = ["runc:[2:INIT]", "windlass-bench", "unshare", "sh", "chroot", "env"];
 
