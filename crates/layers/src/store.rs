@@ -8,6 +8,7 @@ mod work;
 use crate::{
     gzip::{BlobWriter, Hashed, Tee, decompress, peek_gzip},
     limits::UnpackLimits,
+    tree::{Tree, TreeError},
     unpack::{Profile, UnpackError, unpack},
     writer::{LayerWriter, PublishError, WriteError, write_layer},
 };
@@ -120,6 +121,11 @@ impl Store {
             return Err(StoreError::Damaged { path: path.display().to_string(), what });
         }
         Ok((meta.normaliser == NORMALISER).then_some(meta.published))
+    }
+
+    /// The tree of a published layer.
+    pub fn tree(&self, diff_id: &DiffId) -> Result<Tree, TreeError> {
+        Tree::open(&self.paths.layer(diff_id).join("tree"))
     }
 
     /// Every published layer, in the order of diffIDs.

@@ -32,6 +32,8 @@ pub struct Stat {
     pub size_bytes: u64,
     /// Names of this inode.
     pub links: u64,
+    /// Its number. An overlay shows what it did not copy up under the number that it has in its layer.
+    pub inode: u64,
 }
 
 /// What an entry of a directory is.
@@ -215,6 +217,7 @@ impl From<&rustix::fs::Stat> for Stat {
             group_id: stat.st_gid,
             size_bytes,
             links: stat.st_nlink,
+            inode: stat.st_ino,
         }
     }
 }

@@ -8,8 +8,8 @@ mod resolve;
 mod search;
 mod words;
 
-pub use probe::{Outcome, Probe};
 pub(crate) use probe::ended;
+pub use probe::{Outcome, Probe};
 
 use crate::{
     buildpack::BuildpackError,

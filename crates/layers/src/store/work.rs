@@ -62,7 +62,8 @@ pub(super) const NEW_BLOB: &str = ".new-";
 fn random_name(parent: &Path) -> Result<String, StoreError> {
     // The system call itself: a worker's root has no /dev, which is where others look when nothing else is linked in.
     let mut random = [0; 16];
-    rustix::rand::getrandom(&mut random, GetRandomFlags::empty()).map_err(|e| system("name something in", parent, e.into()))?;
+    rustix::rand::getrandom(&mut random, GetRandomFlags::empty())
+        .map_err(|e| system("name something in", parent, e.into()))?;
     Ok(hex::encode(random))
 }
 

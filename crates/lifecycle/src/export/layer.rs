@@ -90,8 +90,8 @@ impl<'a> Exporter<'a> {
             self.previous.image.layer(id, &found.name).is_none_or(|in_image| in_image.sha == old.sha)
         });
         if let Some(mounted) = mounted
-            && self.view.is_untouched(&found.path)?
             && let Some(published) = self.store.published(&mounted.sha)?
+            && self.view.is_untouched(&found.path, &self.store.tree(&mounted.sha)?)?
         {
             return Ok(published);
         }

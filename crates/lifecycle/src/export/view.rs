@@ -23,15 +23,20 @@ impl View {
         Ok(Self { merged: Tree::open(merged)?, upper: upper.map(Tree::open).transpose()? })
     }
 
-    /// Whether the build wrote nothing at `path` or below, so that all of it is as the layers below brought it.
+    /// Whether `path` is, with all below it, what `mounted` brought: the tree of the layer that was mounted there.
     ///
-    /// An overlay copies a directory up before anything in it changes; a directory that was deleted and made again
-    /// stands in the upper too. Without an upper nobody knows, and the answer is no.
-    pub(super) fn is_untouched(&self, path: &Path) -> Result<bool, TreeError> {
-        match &self.upper {
-            Some(upper) => Ok(upper.stat(path)?.is_none()),
-            None => Ok(false),
+    /// An overlay copies a directory up before anything in it changes, so nothing of an unchanged one stands in the
+    /// upper. That alone is no proof: a directory above may have been renamed to here, with another layer in it. So
+    /// it must also be the same directory, by its inode's number, which an overlay keeps. Where the platform shows no
+    /// upper, or layers lie on several file systems, the answer is no and the layer is read.
+    pub(super) fn is_untouched(&self, path: &Path, mounted: &Tree) -> Result<bool, TreeError> {
+        let Some(upper) = &self.upper else { return Ok(false) };
+        if upper.stat(path)?.is_some() {
+            return Ok(false);
         }
+        let inode = |stat: Option<Stat>| stat.map(|stat| stat.inode);
+        let (here, there) = (inode(self.merged.stat(path)?), inode(mounted.stat(path)?));
+        Ok(here.is_some() && here == there)
     }
 
     /// Whether a real directory stands at `path`; anything else there is an error.
