@@ -26,7 +26,9 @@ pub struct ProcessType(String);
 pub enum BadName {
     #[error("`{0}` cannot be a name: use 2 to 30 characters")]
     Length(String),
-    #[error("`{0}` cannot be a name: use lower-case letters, digits and single dashes, starting with a letter")]
+    #[error(
+        "`{0}` cannot be a name: use lower-case letters, digits and single dashes, starting with a letter"
+    )]
     Letters(String),
     #[error("`{0}` is reserved for the platform; choose another name")]
     Reserved(String),
@@ -36,8 +38,21 @@ pub enum BadName {
 
 /// Names that would collide with the platform's own host names, paths and words.
 const RESERVED: &[&str] = &[
-    "www", "api", "git", "registry", "v2", "admin", "operator", "static", "status", "help", "login", "mail",
-    "localhost", "windlass", "library",
+    "www",
+    "api",
+    "git",
+    "registry",
+    "v2",
+    "admin",
+    "operator",
+    "static",
+    "status",
+    "help",
+    "login",
+    "mail",
+    "localhost",
+    "windlass",
+    "library",
 ];
 
 fn check(text: &str) -> Result<(), BadName> {
@@ -45,7 +60,8 @@ fn check(text: &str) -> Result<(), BadName> {
     if !(2..=30).contains(&text.len()) {
         return Err(BadName::Length(shown()));
     }
-    let part_ok = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let part_ok =
+        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     if !text.starts_with(|c: char| c.is_ascii_lowercase()) || !text.split('-').all(part_ok) {
         return Err(BadName::Letters(shown()));
     }
@@ -141,7 +157,9 @@ mod tests {
         for good in ["ab", "wordcount", "foo-beta", "a1-2-b", &"a".repeat(30)] {
             assert!(good.parse::<ToolName>().is_ok(), "{good}");
         }
-        for bad in ["", "a", &"a".repeat(31), "Ab", "1a", "-ab", "ab-", "a--b", "a_b", "a.b", "../x", "é1", "a\nb"] {
+        for bad in
+            ["", "a", &"a".repeat(31), "Ab", "1a", "-ab", "ab-", "a--b", "a_b", "a.b", "../x", "é1", "a\nb"]
+        {
             assert!(bad.parse::<ToolName>().is_err(), "{bad}");
         }
         assert_eq!("git".parse::<ToolName>(), Err(BadName::Reserved("git".into())));

@@ -4,5 +4,7 @@
 
 mod hostile;
 mod images;
+mod mounted;
+mod overlay;
 mod reuse;
 mod world;

@@ -29,19 +29,6 @@ fn a_changed_file_of_the_source_changes_the_app_layer_alone() {
     assert_eq!(second.new_bytes, second.layers[2].blob_bytes);
 }
 
-/// The tree holds other bytes than the store; that they are not noticed shows that they were not read.
-#[test]
-fn a_layer_that_the_build_did_not_write_to_is_not_read() {
-    let mut world = World::new();
-    let first = world.export().unwrap();
-    world.next_build(&first);
-    fs::write(world.view("/layers/example_python/python/bin/python"), "unreadable").unwrap();
-    assert_eq!(world.export().unwrap().digest, first.digest);
-
-    world.write("/layers/example_python/python/bin/python", "another python");
-    assert_eq!(new_names(&world.export().unwrap()), ["example/python:python"]);
-}
-
 #[test]
 fn a_layer_made_anew_with_the_same_bytes_is_the_same_layer() {
     let mut world = World::new();

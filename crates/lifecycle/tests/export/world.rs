@@ -86,6 +86,10 @@ impl World {
         world
     }
 
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     pub(crate) fn view(&self, path: &str) -> PathBuf {
         self.home.path().join("view").join(path.trim_start_matches('/'))
     }
