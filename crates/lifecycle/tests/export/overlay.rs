@@ -114,21 +114,3 @@ fn a_buildpack_directory_made_anew_is_read_again() {
     fs::write(directory.join("wheels/flask.whl"), "PK, newer").unwrap();
     assert_eq!(build.new_names(), ["example/pip:wheels"]);
 }
-
-/// Then nothing of the layer stands in the upper: the kernel notes on the directory above where it came from.
-#[test]
-fn a_layer_below_a_renamed_directory_above_is_not_mistaken_for_another() {
-    let build = Build::second();
-    let path = |name: &str| build.world.view(&format!("/layers/{name}"));
-    fs::rename(path("example_pip/packages"), path("example_pip/python")).unwrap();
-    fs::rename(path("example_pip/packages.toml"), path("example_pip/python.toml")).unwrap();
-    let descriptions = ["python.toml", "store.toml"]
-        .map(|name| (name, fs::read(path("example_python").join(name)).unwrap()));
-    fs::remove_dir_all(path("example_python")).unwrap();
-    fs::rename(path("example_pip"), path("example_python")).unwrap();
-    for (name, content) in descriptions {
-        fs::write(path("example_python").join(name), content).unwrap();
-    }
-    assert!(path("example_python/python/flask.py").is_file());
-    assert!(build.new_names().contains(&"example/python:python".to_owned()));
-}
