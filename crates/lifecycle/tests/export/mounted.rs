@@ -53,12 +53,8 @@ fn build_again(world: &World, first: &Report, work: impl FnOnce(&Path)) -> Repor
     let mut layers: Vec<PathBuf> = trees.map(|id| world.paths.layer(&id).join("tree")).collect();
     let scratch = mounts.directory("scratch");
     let files = ["cnb/lifecycle/launcher", "workspace/app.py", "layers/config/metadata.toml"];
-    let described = [
-        "example_python/python",
-        "example_python/packages",
-        "example_pip/packages",
-        "example_pip/wheels",
-    ];
+    let described =
+        ["example_python/python", "example_python/packages", "example_pip/packages", "example_pip/wheels"];
     let described = described.map(|layer| format!("layers/{layer}.toml"));
     for path in files.into_iter().chain(described.iter().map(String::as_str)) {
         if let Ok(content) = fs::read(world.view(path)) {
