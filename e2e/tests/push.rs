@@ -11,7 +11,7 @@ fn a_push_becomes_a_page_and_the_next_one_replaces_it() {
     tool.push()
         .succeeded()
         .says("tool \"hello\" · run 1 ·")
-        .says("web: python3 app.py (Procfile)")
+        .says("web: python3 (Procfile)")
         .says("v1 = sha256:")
         .says("v1 healthy after")
         .says(&format!("live      http://hello.localhost:{}/", world.port));

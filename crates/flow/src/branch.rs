@@ -7,23 +7,26 @@ use store::Run;
 
 /// What "no object" is called in ref updates.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
+/// How git says that a ref stands elsewhere than expected; every other failure is a fault.
+const MOVED: [&str; 3] = ["but expected", "reference already exists", "unable to resolve reference"];
 
-/// Moves a run's branch to its commit, from where it stood when the push came and from nowhere else.
-pub(crate) async fn advance(line: &Line, run: &Run, step: StepKind) -> Result<(), StationError> {
-    let old = run.old.as_deref().unwrap_or(NOTHING);
-    let update = |old: String| async move {
-        line.repositories.update_ref(run.tool, &run.ref_name, &run.commit, &old).await
-    };
-    match update(old.to_owned()).await {
-        Err(GitError::Status { stderr, .. }) => {
-            // A second attempt of the same step finds the branch where it should be.
-            if update(run.commit.clone()).await.is_err() {
-                tracing::info!(stderr, "a branch moved while its run went on");
-                let mut log = StepLog::open(line, run.tool, run.number, step)?;
-                log.say("note: the branch was moved by another push meanwhile; it stays where it is now");
-            }
-            Ok(())
+/// Moves a run's branch to its commit: from where it stood when the push came, or from `live_before`, to which an
+/// earlier run may have moved it meanwhile. A second attempt finds it moved already.
+pub(crate) async fn advance(
+    line: &Line,
+    run: &Run,
+    step: StepKind,
+    live_before: Option<&str>,
+) -> Result<(), StationError> {
+    let expected = [run.old.as_deref().unwrap_or(NOTHING), &run.commit];
+    for old in expected.into_iter().chain(live_before) {
+        match line.repositories.update_ref(run.tool, &run.ref_name, &run.commit, old).await {
+            Ok(()) => return Ok(()),
+            Err(GitError::Status { stderr, .. }) if MOVED.iter().any(|words| stderr.contains(words)) => {}
+            Err(other) => return Err(other.into()),
         }
-        other => Ok(other?),
     }
+    let mut log = StepLog::open(line, run.tool, run.number, step)?;
+    log.say("note: the branch was moved by another push meanwhile; it stays where it is now");
+    Ok(())
 }

@@ -16,7 +16,7 @@ use lifecycle::{
     restore,
 };
 use model::{DiffId, LogStream, Timestamp, run::StepKind};
-use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec};
+use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec, State};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use store::{BuildMemory, Image, ImageLayer, Layer, Run, StoreError, Tool};
@@ -63,7 +63,12 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
         log.say("nothing to reuse: this is the first build, or its layers are gone");
     }
     // The last attempt's sandbox, when serve was restarted meanwhile: it goes on, or has ended well.
-    let adopted = line.runtime.list().await?.into_iter().any(|row| row.id == names.sandbox);
+    let found = line.runtime.list().await?.into_iter().find(|row| row.id == names.sandbox);
+    let adopted = found.as_ref().is_some_and(|row| row.state != State::Created);
+    if found.is_some() && !adopted {
+        // Made but never started: nothing of it is worth keeping.
+        clean(line, run).await;
+    }
     if adopted {
         began_at = 0;
         log.say("the platform was restarted; this build went on meanwhile");
@@ -81,10 +86,17 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
             }
             Err(error) => return Err(error.into()),
         }
-        scratch::source(line, run, &names.source).await?;
-        scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan).await?;
-        let spec = spec(line, tool, &names, layers);
-        line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
+        let made = async {
+            scratch::source(line, run, &names.source).await?;
+            scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan).await?;
+            let spec = spec(line, tool, &names, layers);
+            line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
+            Ok(())
+        };
+        if let Err(error) = made.await {
+            clean(line, run).await;
+            return Err(error);
+        }
     }
     let ended = line.runtime.ended(&names.sandbox).await?;
     let words = words::since(line, run, began_at).await?;

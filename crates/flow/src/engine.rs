@@ -92,10 +92,14 @@ async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>) {
         }
     };
     tracing::info!(run = run.number, step = %step.kind, tool = %run.tool, "step begins");
+    let mut station = std::pin::pin!(station(line, &run, step.kind));
     let outcome = tokio::select! {
-        outcome = station(line, &run, step.kind) => outcome.unwrap_or_else(StationError::outcome),
+        outcome = &mut station => outcome.unwrap_or_else(StationError::outcome),
         beat = beats(line, &step) => match beat {
             Beat::Lost => return,
+            Beat::Cancel(_) if step.kind == StepKind::Deploy && line.deploying.is_committed(run.tool) => {
+                station.await.unwrap_or_else(StationError::outcome)
+            }
             Beat::Go | Beat::Cancel(_) => {
                 clean(line, &run, step.kind).await;
                 Outcome::Cancelled
@@ -145,7 +149,7 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
             let outputs = build::build(line, run, &tool, of(StepKind::Plan)?).await?;
             if !run.production {
                 // The last step of such a run: its verdict is the branch's.
-                branch::advance(line, run, kind).await?;
+                branch::advance(line, run, kind, None).await?;
             }
             outputs
         }

@@ -62,6 +62,13 @@ impl StationError {
     pub fn outcome(self) -> Outcome {
         match self {
             Self::Told { cause, problem } => Outcome::Failed { cause, problem },
+            // What the tree itself asks for is too much: its variables are too many or too long, for example.
+            Self::Runtime(RuntimeError::Refused { id, text })
+                if matches!(id.as_str(), "request-too-long" | "sandbox-refused") =>
+            {
+                let problem = Problem::new("run-refused", 422, "the sandbox cannot be made like this", text);
+                Outcome::Failed { cause: Cause::Refused, problem }
+            }
             fault => {
                 let id = short_id();
                 let chain = chain(&fault);

@@ -6,6 +6,7 @@ use crate::{
     size,
     step_log::StepLog,
 };
+use git::repository::GitError;
 use model::{Problem, run::{Cause, StepKind}};
 use pipeline::{MAX_FILE_BYTES, Plan, SourceFiles};
 use serde_json::{Value, json};
@@ -27,20 +28,14 @@ struct Entry {
 pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> {
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Plan)?;
     log.say(&format!("reading commit {}", run.commit));
-    let listing = line.repositories.tree(run.tool, &run.commit).await?;
+    let listing = match line.repositories.tree(run.tool, &run.commit).await {
+        Err(GitError::TooMuch { .. }) => return Err(too_large(line, "more files than can be listed")),
+        other => other?,
+    };
     let entries = parse_listing(&listing)?;
     let total: u64 = entries.iter().map(|entry| entry.size_bytes).sum();
     if total > line.settings.max_source_bytes || entries.len() > MAX_ENTRIES {
-        let detail = format!(
-            "This commit holds {} files of {} in all; {} files and {} are allowed.",
-            entries.len(),
-            size::bytes(total),
-            MAX_ENTRIES,
-            size::bytes(line.settings.max_source_bytes)
-        );
-        let problem = Problem::new("plan-too-large", 413, "the source tree is too large", detail)
-            .hint("Keep data and generated files out of git; large files belong into a database or object storage.");
-        return Err(StationError::Told { cause: Cause::Refused, problem });
+        return Err(too_large(line, &format!("{} files of {} in all", entries.len(), size::bytes(total))));
     }
     let mut warnings: Vec<String> = entries
         .iter()
@@ -58,6 +53,14 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
         log.say(&format!("note: {warning}"));
     }
     Ok(json!({ "line": text, "warnings": plan.warnings, "plan": plan }))
+}
+
+fn too_large(line: &Line, holds: &str) -> StationError {
+    let allowed = size::bytes(line.settings.max_source_bytes);
+    let detail = format!("This commit holds {holds}; {MAX_ENTRIES} files and {allowed} are allowed.");
+    let problem = Problem::new("plan-too-large", 413, "the source tree is too large", detail)
+        .hint("Keep data and generated files out of git; large files belong into a database or object storage.");
+    StationError::Told { cause: Cause::Refused, problem }
 }
 
 /// The plan that this run's plan step stored.
@@ -78,7 +81,10 @@ async fn read_files(line: &Line, run: &Run, entries: &[Entry]) -> Result<SourceF
     files.too_large = large.iter().map(|entry| entry.path.clone()).collect();
     let names: Vec<&str> = small.iter().map(|entry| entry.path.as_str()).collect();
     if !names.is_empty() {
-        files.known = line.repositories.files(run.tool, &run.commit, &names, MAX_FILE_BYTES).await?;
+        // One by one they are small; all together they must still fit into one answer.
+        for names in names.chunks(16) {
+            files.known.extend(line.repositories.files(run.tool, &run.commit, names, MAX_FILE_BYTES).await?);
+        }
     }
     Ok(files)
 }

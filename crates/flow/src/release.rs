@@ -53,10 +53,21 @@ pub(crate) async fn release(
     if plan.release.is_some() && release.processes.contains_key(&release_process()?) {
         log.say(&format!("v{}: running the release command", release.number));
         if let Err(error) = command(line, run, tool, &release).await {
-            line.store.release_failed(run.tool, release.number).await?;
+            // A fault of ours is tried again, with the same release.
+            if matches!(error, StationError::Told { .. }) {
+                line.store.release_failed(run.tool, release.number).await?;
+            }
             return Err(error);
         }
     }
+    let unrun: Vec<&str> = release
+        .processes
+        .keys()
+        .map(ProcessType::as_str)
+        .filter(|process| !matches!(*process, "web" | "release"))
+        .collect();
+    let warnings: Vec<String> =
+        unrun.iter().map(|process| format!("the process type `{process}` is recorded and not run yet")).collect();
     let text = format!(
         "v{} = sha256:{} ({}, {} new)",
         release.number,
@@ -65,7 +76,7 @@ pub(crate) async fn release(
         size::bytes(report.new_bytes)
     );
     log.say(&text);
-    Ok(json!({ "line": text, "release": release.number }))
+    Ok(json!({ "line": text, "release": release.number, "warnings": warnings }))
 }
 
 /// The number that this run's release step stored.
@@ -95,16 +106,19 @@ async fn command(line: &Line, run: &Run, tool: &Tool, release: &Release) -> Resu
     spec.kind = Kind::Task;
     spec.limits = line.settings.task_limits;
     spec.network = Network::Tool;
-    let holder = service::hold(line, &id, &spec, Some(Timestamp::now().plus(Duration::from_secs(3600)))).await?;
+    service::hold(line, &id, &spec, Some(Timestamp::now().plus(Duration::from_secs(3600)))).await?;
     let stream = LogStream::Step { run: run.number, step: StepKind::Release };
     line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
     let ended = line.runtime.ended(&id).await?;
+    if ended.status == 0 && ended.killed_by.is_none() {
+        // Its sandbox stays until the run is over: a station that runs again finds it ended, and does not run the
+        // command twice.
+        return Ok(());
+    }
     clean(line, run).await;
-    line.store.release_layers(&holder).await?;
     let (cause, detail) = match ended.killed_by {
-        None if ended.status == 0 => return Ok(()),
-        None => (Cause::Tool, format!("It ended with status {}.", ended.status)),
-        Some(KilledBy::Memory) => {
+        None if ended.memory_kills == 0 => (Cause::Tool, format!("It ended with status {}.", ended.status)),
+        None | Some(KilledBy::Memory) => {
             let limit = spec.limits.memory_bytes;
             let cause = Cause::Limit { which: "memory".to_owned(), limit, peak: ended.memory_peak_bytes };
             (cause, format!("killed: memory {} MiB", limit / model::limits::MIB))

@@ -14,7 +14,7 @@ use runtime::{
 };
 use sandbox::request::{Ended, KilledBy, SandboxId};
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -28,19 +28,31 @@ const STOP_GRACE: Duration = Duration::from_secs(15);
 
 /// Tools that a deploy step is working on.
 #[derive(Default)]
-pub struct Deploying(Mutex<HashSet<ToolId>>);
+pub struct Deploying(Mutex<HashMap<ToolId, bool>>);
 
 /// One tool's turn, until dropped.
 pub struct Turn<'a>(&'a Deploying, ToolId);
 
 impl Deploying {
     pub(crate) fn enter(&self, tool: ToolId) -> Turn<'_> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tool);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(tool, false);
         Turn(self, tool)
     }
 
+    /// Whether its deploy has begun to switch, from which there is no way back.
+    pub(crate) fn is_committed(&self, tool: ToolId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tool).copied().unwrap_or(false)
+    }
+
     pub(crate) fn has(&self, tool: ToolId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&tool)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&tool)
+    }
+}
+
+impl Turn<'_> {
+    /// The switch begins.
+    pub(crate) fn commit(&self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).insert(self.1, true);
     }
 }
 
@@ -144,9 +156,20 @@ async fn remove(line: &Line, replica: &Replica, grace: Duration) {
 }
 
 /// Words for a copy that is not ready: text id, what happened, what to do.
-pub(crate) async fn explain(line: &Line, sandbox: &str, why: &NotReady) -> (&'static str, String, String) {
+pub(crate) async fn explain(
+    line: &Line,
+    sandbox: &str,
+    memory_limit: u64,
+    why: &NotReady,
+) -> (&'static str, String, String) {
+    if let (NotReady::Unhealthy(_), Ok(name)) = (why, sandbox.parse()) {
+        // Its first process lives on, but those that should answer were killed.
+        if line.runtime.usage(&name).await.is_ok_and(|usage| usage.memory_kills > 0) {
+            return out_of_memory(memory_limit);
+        }
+    }
     match why {
-        NotReady::Ended(ended) => explain_end(line, ended),
+        NotReady::Ended(ended) => explain_end(ended, memory_limit),
         NotReady::Runtime(_) => {
             ("run-platform", "The platform lost sight of it.".to_owned(), "Push again.".to_owned())
         }
@@ -170,20 +193,20 @@ pub(crate) async fn explain(line: &Line, sandbox: &str, why: &NotReady) -> (&'st
     }
 }
 
-fn explain_end(line: &Line, ended: &Ended) -> (&'static str, String, String) {
-    let limit = line.settings.service_limits.memory_bytes / MIB;
-    match ended.killed_by {
-        Some(KilledBy::Memory) => (
-            "run-memory",
-            format!("killed: memory {limit} MiB."),
-            "Use less memory, or ask the operator for more.".to_owned(),
-        ),
-        _ => (
-            "deploy-ended",
-            format!("It ended with status {} before it answered.", ended.status),
-            "`windlass logs` shows its last words.".to_owned(),
-        ),
+fn out_of_memory(limit: u64) -> (&'static str, String, String) {
+    let what = format!("killed: memory {} MiB.", limit / MIB);
+    ("run-memory", what, "Use less memory, or ask the operator for more.".to_owned())
+}
+
+fn explain_end(ended: &Ended, memory_limit: u64) -> (&'static str, String, String) {
+    if ended.killed_by == Some(KilledBy::Memory) || ended.memory_kills > 0 {
+        return out_of_memory(memory_limit);
     }
+    (
+        "deploy-ended",
+        format!("It ended with status {} before it answered.", ended.status),
+        "`windlass logs` shows its last words.".to_owned(),
+    )
 }
 
 /// Nothing took a connection on the port: where does it listen instead?

@@ -1,7 +1,7 @@
 //! One process of a release as a sandbox: its layers, its environment, its limits.
 
 use crate::{Line, line::StationError};
-use model::{DiffId, ProcessType, Timestamp, limits::MIB};
+use model::{DiffId, Limits, ProcessType, Timestamp, limits::MIB};
 use pipeline::{Health, Web};
 use runtime::health::{Check, PORT};
 use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec};
@@ -50,6 +50,16 @@ pub(crate) fn health(release: &Release) -> Result<Check, StationError> {
     Ok(Check { path: health.path, timeout: Duration::from_secs(u64::from(health.timeout_seconds)) })
 }
 
+/// What one process may use: what the tree asks for counts up to what the operator gives.
+pub(crate) fn limits(line: &Line, release: &Release, process: &ProcessType) -> Result<Limits, StationError> {
+    let mut limits = line.settings.service_limits;
+    if let Some(web) = config(release)?.web.filter(|_| *process == ProcessType::web()) {
+        limits.memory_bytes = web.memory_bytes.unwrap_or(limits.memory_bytes).min(limits.memory_bytes).max(32 * MIB);
+        limits.cpu_millis = web.cpu_millis.unwrap_or(limits.cpu_millis).min(limits.cpu_millis).max(50);
+    }
+    Ok(limits)
+}
+
 /// The sandbox of one process.
 pub(crate) async fn spec(
     line: &Line,
@@ -61,12 +71,7 @@ pub(crate) async fn spec(
     let found = found.ok_or_else(|| StationError::Inconsistent(format!("v{} has no {process}", release.number)))?;
     let image = line.store.image(tool.id, &found.image).await?;
     let config = config(release)?;
-    let mut limits = line.settings.service_limits;
-    if let Some(web) = config.web.filter(|_| *process == ProcessType::web()) {
-        // What the tree asks for counts up to what the operator gives.
-        limits.memory_bytes = web.memory_bytes.unwrap_or(limits.memory_bytes).min(limits.memory_bytes).max(32 * MIB);
-        limits.cpu_millis = web.cpu_millis.unwrap_or(limits.cpu_millis).min(limits.cpu_millis).max(50);
-    }
+    let limits = limits(line, release, process)?;
     let mut env: BTreeMap<String, String> = image_env(line, &image.config)?;
     env.extend(config.env);
     let workers = (limits.memory_bytes / (256 * MIB)).max(1);
@@ -109,13 +114,13 @@ fn image_env(line: &Line, config: &model::Digest) -> Result<BTreeMap<String, Str
     Ok(env.iter().filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
 }
 
-/// Keeps a sandbox's layers in the store while it may run. Gives the holder's name.
+/// Keeps a sandbox's layers in the store while it may run.
 pub(crate) async fn hold(
     line: &Line,
     id: &SandboxId,
     spec: &SandboxSpec,
     until: Option<Timestamp>,
-) -> Result<String, StationError> {
+) -> Result<(), StationError> {
     let layers: Vec<DiffId> = spec
         .layers
         .iter()
@@ -124,9 +129,7 @@ pub(crate) async fn hold(
             LayerRef::Scratch(_) => None,
         })
         .collect();
-    let holder = format!("sandbox:{id}");
-    line.store.hold_layers(&holder, &layers, until).await?;
-    Ok(holder)
+    Ok(line.store.hold_layers(&format!("sandbox:{id}"), &layers, until).await?)
 }
 
 /// Ends at once and removes a sandbox, if it is there, and lets go of its layers. What fails is left to the

@@ -181,16 +181,24 @@ impl Repositories {
         service: GitService,
         input: &[u8],
     ) -> Result<Vec<u8>, GitError> {
-        let Running { mut stdin, stdout, stderr, worker } =
+        let Running { mut stdin, stdout, mut stderr, worker } =
             self.start(tool, service, Vec::new(), Vec::new()).await?;
         let feed = async move {
             // git may end before it has read everything; its status tells.
             let _ = stdin.write_all(input).await;
         };
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut stdout = stdout.take(MAX_OUTPUT_BYTES + 1);
-        let mut stderr = stderr.take(16 * 1024);
-        let ((), read, _) = tokio::join!(feed, stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        let read = async {
+            // Dropped when too much has come: git then cannot write on, and ends.
+            let mut limited = stdout.take(MAX_OUTPUT_BYTES + 1);
+            limited.read_to_end(&mut out).await
+        };
+        let said = async {
+            // What git says too much of is read all the same, or it would wait for us.
+            let _ = (&mut stderr).take(16 * 1024).read_to_end(&mut err).await;
+            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+        };
+        let ((), read, ()) = tokio::join!(feed, read, said);
         if read? as u64 > MAX_OUTPUT_BYTES {
             return Err(GitError::TooMuch { what });
         }

@@ -48,9 +48,18 @@ impl Machine {
         let (stderr_read, stderr_write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()))?;
         let running = self.helper.worker(worker, stdin, stdout_write, stderr_write).await.map_err(away)?;
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let mut stdout = pipe::Receiver::from_owned_fd(stdout_read).map_err(io)?.take(MAX_ANSWER_BYTES);
-        let mut stderr = pipe::Receiver::from_owned_fd(stderr_read).map_err(io)?.take(16 * 1024);
-        let (read, _) = tokio::join!(stdout.read_to_end(&mut out), stderr.read_to_end(&mut err));
+        let stdout = pipe::Receiver::from_owned_fd(stdout_read).map_err(io)?;
+        let mut stderr = pipe::Receiver::from_owned_fd(stderr_read).map_err(io)?;
+        let read = async {
+            // Dropped when too much has come: the worker then cannot write on, and ends.
+            let mut limited = stdout.take(MAX_ANSWER_BYTES);
+            limited.read_to_end(&mut out).await
+        };
+        let heard = async {
+            let _ = (&mut stderr).take(16 * 1024).read_to_end(&mut err).await;
+            let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+        };
+        let (read, ()) = tokio::join!(read, heard);
         read.map_err(io)?;
         let status = running.status().await.map_err(away)?;
         let said = String::from_utf8_lossy(&err).trim().to_owned();

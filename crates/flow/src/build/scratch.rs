@@ -21,7 +21,8 @@ pub(super) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(),
     let unpacked = line.runtime.fill_scratch(id, USER_ID, limits, read).await;
     let status = archive.status().await.map_err(git::repository::GitError::from)?;
     match unpacked {
-        Err(RuntimeError::Worker { text, .. }) => {
+        // 141: git could not write on, since the unpacker had seen enough.
+        Err(RuntimeError::Worker { text, .. }) if matches!(status, 0 | 141) => {
             let problem = Problem::new("build-source", 422, "the commit's files cannot be unpacked", text);
             Err(StationError::tool(problem.hint("Fix or remove that file, commit, and push again.")))
         }

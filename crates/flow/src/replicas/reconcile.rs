@@ -63,19 +63,44 @@ async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError>
         .map(|environment| (environment.tool, environment.current))
         .collect();
 
+    // What goes wrong with one tool is no reason to leave the others alone.
     for replica in &replicas {
         if memory.is_busy(replica.id) || line.deploying.has(replica.tool) {
             continue;
         }
-        judge(line, memory, replica, &sandboxes, tools.get(&replica.tool), current.get(&replica.tool)).await?;
-    }
-    for tool in tools.values() {
-        if let Some(release) = current.get(&tool.id) {
-            supply(line, memory, tool, *release, &replicas).await?;
+        let seen = Seen {
+            alive: sandboxes.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running),
+            replaced: memory.outdated.contains(&replica.id)
+                && replicas.iter().any(|other| memory.replaces(other, replica)),
+            tool: tools.get(&replica.tool),
+            current: current.get(&replica.tool).copied(),
+        };
+        if let Err(error) = judge(line, memory, replica, &seen).await {
+            tracing::warn!(%error, tool = %replica.tool, "a copy could not be judged");
         }
     }
-    sweep(line, &sandboxes, &replicas).await?;
+    for tool in tools.values() {
+        let Some(release) = current.get(&tool.id) else { continue };
+        if let Err(error) = supply(line, memory, tool, *release, &replicas).await {
+            tracing::warn!(%error, tool = %tool.name, "a copy could not be supplied");
+        }
+    }
+    if let Err(error) = sweep(line, &sandboxes, &replicas).await {
+        tracing::warn!(%error, "what runs without a row could not be swept");
+    }
     line.routes.publish(line.store.as_ref(), &line.settings, None).await
+}
+
+/// What a copy is judged by.
+struct Seen<'a> {
+    /// Its sandbox runs.
+    alive: bool,
+    /// A restart was asked for and the new copy answers.
+    replaced: bool,
+    /// `None`: deleted.
+    tool: Option<&'a Tool>,
+    /// The release that answers.
+    current: Option<u64>,
 }
 
 /// One copy: does it live, and is it wanted?
@@ -83,14 +108,13 @@ async fn judge(
     line: &Arc<Line>,
     memory: &mut Memory,
     replica: &Replica,
-    sandboxes: &[SandboxRow],
-    tool: Option<&Tool>,
-    current: Option<&u64>,
+    seen: &Seen<'_>,
 ) -> Result<(), StationError> {
-    let alive = sandboxes.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running);
+    let Seen { alive, replaced, tool, current } = *seen;
     let wanted = tool.is_some_and(|tool| tool.wanted == Wanted::Running)
-        && current == Some(&replica.release)
-        && !memory.outdated.contains(&replica.id);
+        && current == Some(replica.release)
+        && !replaced
+        && matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy);
     if wanted && alive {
         if replica.state == ReplicaState::Starting {
             watch_start(line, memory, replica.clone()).await?;
@@ -98,6 +122,12 @@ async fn judge(
         return Ok(());
     }
     if !alive {
+        // The list may be older than the copy: look again before anything is ended.
+        let again = line.runtime.list().await?;
+        let running = again.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running);
+        if running || line.deploying.has(replica.tool) {
+            return Ok(());
+        }
         discard(line, replica).await;
         memory.outdated.remove(&replica.id);
         if wanted {
@@ -106,9 +136,12 @@ async fn judge(
         }
         return Ok(());
     }
-    if replica.release > current.copied().unwrap_or(0) && tool.is_some() && replica.state == ReplicaState::Starting {
-        // A deploy's own, whose step is between two attempts: it takes it over or discards it.
-        return Ok(());
+    if replica.release > current.unwrap_or(0) && tool.is_some() && replica.state == ReplicaState::Starting {
+        // A deploy's own, whose step may be between two attempts: it takes it over or discards it.
+        let release = line.store.release(replica.tool, replica.release).await?;
+        if !line.store.run(release.run).await?.state.is_final() {
+            return Ok(());
+        }
     }
     line.store.update_replica(replica.id, ReplicaState::Draining, replica.address.as_deref()).await?;
     line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
@@ -144,6 +177,9 @@ async fn supply(
         return Ok(());
     }
     memory.restarts.insert(tool.id, tool.restarts);
+    if restart {
+        memory.tries.remove(&tool.id);
+    }
     let replaced: Vec<ReplicaId> = mine().map(|replica| replica.id).collect();
     let release = line.store.release(tool.id, release).await?;
     let replica = match start(line, tool, &release).await {
@@ -153,6 +189,8 @@ async fn supply(
             return Err(error);
         }
     };
+    // Counts as an end to come: one that ends while it starts is not started again at once.
+    memory.delay(tool.id);
     memory.outdated.extend(if restart { replaced } else { Vec::new() });
     watch_start(line, memory, replica).await
 }
@@ -231,7 +269,15 @@ impl Memory {
         if lived > Duration::from_secs(60) {
             self.tries.remove(&replica.tool);
         }
-        self.delay(replica.tool) >= FAILED_AFTER
+        self.tries.get(&replica.tool).is_some_and(|tries| tries.ends >= FAILED_AFTER)
+    }
+
+    /// Whether `new` may take the place of the outdated `old`.
+    fn replaces(&self, new: &Replica, old: &Replica) -> bool {
+        new.tool == old.tool
+            && new.release == old.release
+            && new.state == ReplicaState::Healthy
+            && !self.outdated.contains(&new.id)
     }
 
     /// 0.25 s, 0.5 s, 1 s … at most a minute until the next try.

@@ -83,9 +83,7 @@ async fn upload(body: Body, gzip: bool, mut stdin: pipe::Sender) -> io::Result<(
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(io::Error::other)?;
         let written = if gzip {
-            decoder.write_all(&chunk)?;
-            let plain = std::mem::take(decoder.get_mut());
-            stdin.write_all(&plain).await
+            inflate(&mut decoder, &chunk, &mut stdin).await?
         } else {
             stdin.write_all(&chunk).await
         };
@@ -101,6 +99,22 @@ async fn upload(body: Body, gzip: bool, mut stdin: pipe::Sender) -> io::Result<(
         stdin.write_all(&plain).await?;
     }
     Ok(())
+}
+
+/// A few bytes at a time: they may unpack to a thousand times as many, and git stops reading at its own limit.
+async fn inflate(
+    decoder: &mut GzDecoder<Vec<u8>>,
+    chunk: &[u8],
+    stdin: &mut pipe::Sender,
+) -> io::Result<io::Result<()>> {
+    for piece in chunk.chunks(4096) {
+        decoder.write_all(piece)?;
+        let plain = std::mem::take(decoder.get_mut());
+        if let Err(refused) = stdin.write_all(&plain).await {
+            return Ok(Err(refused));
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// The answer as far as git wrote it, and the client if it still listens.

@@ -41,7 +41,7 @@ impl Platform for GitPlatform {
             let left = self.max_repository_bytes.saturating_sub(used);
             if left == 0 {
                 let text = format!(
-                    "windlass: the repository of {} holds {} MiB and may hold {}; delete branches that are not needed",
+                    "windlass: the repository of {} holds {} MiB and may hold {}; ask the operator for more",
                     tool.name,
                     used >> 20,
                     self.max_repository_bytes >> 20
@@ -103,7 +103,12 @@ impl GitPlatform {
             }
         };
         let follower = Follower { app: &self.app, grant, lines, began };
-        follower.follow(&recorded, &command.new).await
+        let refused = follower.follow(&recorded, &command.new).await?;
+        if refused.is_none() {
+            // The branch holds the commit now.
+            self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
+        }
+        Ok(refused)
     }
 
 

@@ -84,7 +84,7 @@ impl Follower<'_> {
                 for warning in warnings.into_iter().flatten().filter_map(|warning| warning.as_str()) {
                     self.say(format!(" note      {warning}")).await;
                 }
-                if step.kind == StepKind::Deploy && outputs.is_some_and(|outputs| outputs["release"] == 1) {
+                if step.kind == StepKind::Deploy && outputs.is_some_and(|outputs| outputs["first"] == true) {
                     self.first_time().await;
                 }
             }
@@ -104,7 +104,6 @@ impl Follower<'_> {
         for text in [
             "files that the tool writes are gone when it is restarted: keep what matters in a database",
             "memory and CPU are limited; `windlass logs` says when a limit ended something",
-            "only the process type `web` runs yet; others are recorded in the release",
         ] {
             self.say(format!(" note      {text}")).await;
         }
