@@ -61,7 +61,7 @@ fn strangers_see_nothing_and_get_told_how_to_sign_in() {
     let refused = world.command().env("WINDLASS_TOKEN", "wl_personal_wrong").args(["tools", "list"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(3));
     let mut push = tool.push_command("main");
-    push.env("GIT_CONFIG_VALUE_0", "Authorization: Bearer wl_personal_wrong");
+    push.env("GIT_CONFIG_KEY_0", "core.askPass").env("GIT_CONFIG_VALUE_0", "/bin/echo");
     let output = push.output().unwrap();
     assert_eq!(output.status.code(), Some(128));
     assert!(String::from_utf8_lossy(&output.stderr).contains("windlass login"), "{output:?}");

@@ -68,7 +68,7 @@ def all_attacks():
     yield f"privileges: {privileges()}"
     for name, (address, port) in TARGETS.items():
         yield f"{name}: {connect(address, port)}"
-    for path in ["/etc/shadow", "/proc/kcore", "/proc/1/environ", "/dev/mem", "/run/windlass/helper.sock"]:
+    for path in ["/etc/shadow", "/proc/kcore", "/proc/sysrq-trigger", "/dev/mem", "/run/windlass/helper.sock"]:
         yield f"read {path}: {read(path)}"
     for path in ["/usr/bin/python3", "/proc/sys/kernel/core_pattern", "/sys/fs/cgroup/x", "/cnb/x"]:
         yield f"write {path}: {write(path)}"
