@@ -17,7 +17,12 @@ fn a_push_becomes_a_page_and_the_next_one_replaces_it() {
         .says(&format!("live      http://hello.localhost:{}/", world.port));
     assert_eq!(tool.get("/").body, "hello from stdlib-http\n");
     let environment = tool.get("/env").body;
-    for expected in ["\"PORT\": \"8000\"", "\"WINDLASS_RELEASE\": \"v1\"", "\"HOME\": \"/workspace\"", "\"WINDLASS_PROCESS\": \"web.1\""] {
+    for expected in [
+        "\"PORT\": \"8000\"",
+        "\"WINDLASS_RELEASE\": \"v1\"",
+        "\"HOME\": \"/workspace\"",
+        "\"WINDLASS_PROCESS\": \"web.1\"",
+    ] {
         assert!(environment.contains(expected), "{expected} is not in {environment}");
     }
 
@@ -61,7 +66,10 @@ fn a_release_that_never_answers_says_why_and_the_old_one_stays() {
         ("brief", "ends-at-once", "It ended with status 1 before it answered."),
     ] {
         let tool = world.tool(name, app);
-        tool.write("project.toml", "[_]\nschema-version = \"0.2\"\n[_.metadata.windlass.health]\ntimeout_seconds = 3\n");
+        tool.write(
+            "project.toml",
+            "[_]\nschema-version = \"0.2\"\n[_.metadata.windlass.health]\ntimeout_seconds = 3\n",
+        );
         tool.push().failed().says("v1 never got healthy").says(words).says("Nothing is live yet.");
         assert_ne!(tool.get("/").status, 200, "{name}");
     }

@@ -1,8 +1,8 @@
 //! What a maintainer does with a tool that runs: look, stop, start, restart, read logs; and what survives a restart
 //! of the platform.
 
-use testkit::World;
 use std::time::{Duration, Instant};
+use testkit::World;
 
 /// Asks until the tool answers so, for at most half a minute.
 fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
@@ -58,7 +58,8 @@ fn what_ran_runs_again_after_the_platform_was_stopped() {
 fn strangers_see_nothing_and_get_told_how_to_sign_in() {
     let world = World::new();
     let tool = world.tool("private", "stdlib-http");
-    let refused = world.command().env("WINDLASS_TOKEN", "wl_personal_wrong").args(["tools", "list"]).output().unwrap();
+    let refused =
+        world.command().env("WINDLASS_TOKEN", "wl_personal_wrong").args(["tools", "list"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(3));
     let mut push = tool.push_command("main");
     push.env("GIT_CONFIG_KEY_0", "core.askPass").env("GIT_CONFIG_VALUE_0", "/bin/echo");

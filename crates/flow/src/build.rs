@@ -5,12 +5,7 @@ mod outcome;
 mod scratch;
 mod words;
 
-use crate::{
-    Line,
-    line::StationError,
-    plan, size,
-    step_log::StepLog,
-};
+use crate::{Line, line::StationError, plan, size, step_log::StepLog};
 use lifecycle::{
     export::{LayerKind, Previous, Report, Request},
     restore,
@@ -56,7 +51,8 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
     let names = Names::of(run)?;
     let stream = LogStream::Step { run: run.number, step: StepKind::Build };
     // Rows before this one belong to an earlier attempt.
-    let mut began_at = std::fs::metadata(line.log_path(run.tool, &stream)?).map_or(0, |metadata| metadata.len());
+    let mut began_at =
+        std::fs::metadata(line.log_path(run.tool, &stream)?).map_or(0, |metadata| metadata.len());
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Build)?;
     let mut previous = previous(line, run).await?;
     if previous.is_none() {
@@ -202,20 +198,20 @@ fn request(line: &Line, run: &Run, previous: Option<Previous>) -> Request {
 
 /// Rows for what lies in the layer store now.
 async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationError> {
-    let trees = layers::Store::open(&line.paths).map_err(|error| StationError::Inconsistent(error.to_string()))?;
+    let trees =
+        layers::Store::open(&line.paths).map_err(|error| StationError::Inconsistent(error.to_string()))?;
     let new = report.layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
     let cached = report.cache_layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
     for (diff_id, blob, blob_bytes) in new.chain(cached) {
-        let published = trees.published(&diff_id).map_err(|error| StationError::Inconsistent(error.to_string()))?;
+        let published =
+            trees.published(&diff_id).map_err(|error| StationError::Inconsistent(error.to_string()))?;
         let tree_bytes = published.map_or(0, |layer| layer.tree_bytes);
         line.store.add_layer(&Layer { diff_id, blob, blob_bytes, tree_bytes }).await?;
     }
     let base = line.base.run.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
     let own = report.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
-    let layers = base
-        .chain(own)
-        .map(|(diff_id, blob, size_bytes)| ImageLayer { diff_id, blob, size_bytes })
-        .collect();
+    let layers =
+        base.chain(own).map(|(diff_id, blob, size_bytes)| ImageLayer { diff_id, blob, size_bytes }).collect();
     let image = Image {
         digest: report.digest,
         tool: run.tool,
@@ -225,8 +221,9 @@ async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationErro
         created_at: Timestamp::now(),
     };
     line.store.put_image(&image).await?;
-    let metadata = serde_json::to_value(&report.next)
-        .map_err(|error| StationError::Inconsistent(format!("a build's memory cannot be written: {error}")))?;
+    let metadata = serde_json::to_value(&report.next).map_err(|error| {
+        StationError::Inconsistent(format!("a build's memory cannot be written: {error}"))
+    })?;
     let cache: Vec<DiffId> = report.cache_layers.iter().map(|layer| layer.diff_id).collect();
     let memory = BuildMemory { image: report.digest, metadata };
     Ok(line.store.remember_build(run.tool, &run.ref_name, &memory, &cache).await?)
@@ -235,7 +232,8 @@ async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationErro
 /// `python 3.13 reused · pip 9 packages reused · app 41 kB   0.3 s`: the buildpacks' own words, then what is new.
 fn summary(said: Vec<String>, report: &Report, took: Duration) -> String {
     let mut parts = said;
-    let app: u64 = report.layers.iter().filter(|layer| layer.kind == LayerKind::App).map(|l| l.blob_bytes).sum();
+    let app: u64 =
+        report.layers.iter().filter(|layer| layer.kind == LayerKind::App).map(|l| l.blob_bytes).sum();
     let same = report.layers.iter().all(|layer| layer.reused);
     parts.push(if same { "nothing changed".to_owned() } else { format!("app {}", size::bytes(app)) });
     format!("{}   {}", parts.join(" · "), size::seconds(took))

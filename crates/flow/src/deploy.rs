@@ -17,7 +17,12 @@ use std::time::Instant;
 use store::{ReplicaState, Run, Tool, Wanted};
 
 /// Deploys a run's release.
-pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, released: &Value) -> Result<Value, StationError> {
+pub(crate) async fn deploy(
+    line: &Line,
+    run: &Run,
+    tool: &Tool,
+    released: &Value,
+) -> Result<Value, StationError> {
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Deploy)?;
     let number = release::number_of(released)?;
     let release = line.store.release(run.tool, number).await?;
@@ -35,7 +40,8 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, released: &Value
     if let Err(not_ready) = replicas::wait_ready(line, &replica, &service::health(&release)?).await {
         let limit = service::limits(line, &release, &replica.process)?.memory_bytes;
         let (id, what, hint) = replicas::explain(line, &replica.sandbox, limit, &not_ready).await;
-        let stays = before.map_or_else(|| "Nothing is live yet.".to_owned(), |old| format!("v{old} stays live."));
+        let stays =
+            before.map_or_else(|| "Nothing is live yet.".to_owned(), |old| format!("v{old} stays live."));
         let title = format!("v{number} never got healthy");
         let problem = Problem::new(id, 422, title, format!("{what} {stays}")).hint(hint);
         replicas::discard(line, &replica).await;
@@ -73,13 +79,16 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, released: &Value
     log.say(&text);
     // The reconciler ends what is no longer wanted.
     line.nudge.all();
-    Ok(json!({ "line": text, "release": number, "first": before.is_none(), "url": line.settings.tool_url(&tool.name) }))
+    Ok(
+        json!({ "line": text, "release": number, "first": before.is_none(), "url": line.settings.tool_url(&tool.name) }),
+    )
 }
 
 /// Ends what a cancelled deploy started.
 pub(crate) async fn clean(line: &Line, run: &Run) {
     let Ok(outputs) = line.store.outputs(run.id).await else { return };
-    let Some(number) = outputs.get(&StepKind::Release).and_then(|outputs| release::number_of(outputs).ok()) else {
+    let Some(number) = outputs.get(&StepKind::Release).and_then(|outputs| release::number_of(outputs).ok())
+    else {
         return;
     };
     let current = line.store.environment(run.tool, &EnvironmentName::production()).await;

@@ -1,11 +1,6 @@
 //! Moves runs along the line: claims ready steps, lets stations work, beats, reports. Knows no station's business.
 
-use crate::{
-    Line,
-    branch, build, deploy,
-    line::StationError,
-    plan, release,
-};
+use crate::{Line, branch, build, deploy, line::StationError, plan, release};
 use model::{
     Timestamp,
     run::{Outcome, StepKind},
@@ -140,7 +135,9 @@ async fn beats(line: &Line, step: &ClaimedStep) -> Beat {
 async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, StationError> {
     let outputs = line.store.outputs(run.id).await?;
     let of = |kind: StepKind| -> Result<&Value, StationError> {
-        outputs.get(&kind).ok_or_else(|| StationError::Inconsistent(format!("the {kind} step left no outputs")))
+        outputs
+            .get(&kind)
+            .ok_or_else(|| StationError::Inconsistent(format!("the {kind} step left no outputs")))
     };
     let tool = line.store.tool(run.tool).await?;
     let outputs = match kind {
@@ -153,7 +150,9 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
             }
             outputs
         }
-        StepKind::Release => release::release(line, run, &tool, of(StepKind::Plan)?, of(StepKind::Build)?).await?,
+        StepKind::Release => {
+            release::release(line, run, &tool, of(StepKind::Plan)?, of(StepKind::Build)?).await?
+        }
         StepKind::Deploy => deploy::deploy(line, run, &tool, of(StepKind::Release)?).await?,
     };
     Ok(Outcome::Done { outputs })

@@ -17,8 +17,8 @@ mod plan;
 mod release;
 pub mod replicas;
 pub mod routes;
-pub mod settings;
 mod service;
+pub mod settings;
 mod size;
 mod step_log;
 

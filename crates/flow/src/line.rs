@@ -73,9 +73,12 @@ impl StationError {
                 let id = short_id();
                 let chain = chain(&fault);
                 tracing::error!(fault = id, chain, "a step failed by the platform's fault");
-                let detail = format!("This is not your code's fault. The operator finds it in the log as {id}.");
-                let problem = Problem::new("run-platform", 500, "the platform could not do this step", detail)
-                    .hint("It is tried again by itself; if it fails for good, push again or ask the operator.");
+                let detail =
+                    format!("This is not your code's fault. The operator finds it in the log as {id}.");
+                let problem =
+                    Problem::new("run-platform", 500, "the platform could not do this step", detail).hint(
+                        "It is tried again by itself; if it fails for good, push again or ask the operator.",
+                    );
                 Outcome::Failed { cause: Cause::Platform, problem }
             }
         }

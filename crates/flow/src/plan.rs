@@ -1,13 +1,11 @@
 //! First station: reads the commit's own words and decides what is built and started. Runs no tenant code.
 
-use crate::{
-    Line,
-    line::StationError,
-    size,
-    step_log::StepLog,
-};
+use crate::{Line, line::StationError, size, step_log::StepLog};
 use git::repository::GitError;
-use model::{Problem, run::{Cause, StepKind}};
+use model::{
+    Problem,
+    run::{Cause, StepKind},
+};
 use pipeline::{MAX_FILE_BYTES, Plan, SourceFiles};
 use serde_json::{Value, json};
 use store::Run;
@@ -41,7 +39,9 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
         .iter()
         .filter(|entry| entry.mode == "160000")
         .take(3)
-        .map(|entry| format!("`{}` is a submodule: its files are not fetched", logs::clean(entry.path.as_bytes())))
+        .map(|entry| {
+            format!("`{}` is a submodule: its files are not fetched", logs::clean(entry.path.as_bytes()))
+        })
         .collect();
 
     let files = read_files(line, run, &entries).await?;
@@ -58,8 +58,9 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
 fn too_large(line: &Line, holds: &str) -> StationError {
     let allowed = size::bytes(line.settings.max_source_bytes);
     let detail = format!("This commit holds {holds}; {MAX_ENTRIES} files and {allowed} are allowed.");
-    let problem = Problem::new("plan-too-large", 413, "the source tree is too large", detail)
-        .hint("Keep data and generated files out of git; large files belong into a database or object storage.");
+    let problem = Problem::new("plan-too-large", 413, "the source tree is too large", detail).hint(
+        "Keep data and generated files out of git; large files belong into a database or object storage.",
+    );
     StationError::Told { cause: Cause::Refused, problem }
 }
 
@@ -75,7 +76,8 @@ async fn read_files(line: &Line, run: &Run, entries: &[Entry]) -> Result<SourceF
         paths: entries.iter().map(|entry| entry.path.clone()).collect(),
         ..SourceFiles::default()
     };
-    let wanted: Vec<&Entry> = entries.iter().filter(regular).filter(|e| pipeline::is_known(&e.path)).collect();
+    let wanted: Vec<&Entry> =
+        entries.iter().filter(regular).filter(|e| pipeline::is_known(&e.path)).collect();
     let (small, large): (Vec<&Entry>, Vec<&Entry>) =
         wanted.into_iter().take(100).partition(|entry| entry.size_bytes <= MAX_FILE_BYTES);
     files.too_large = large.iter().map(|entry| entry.path.clone()).collect();

@@ -1,9 +1,9 @@
 //! Third station: image to numbered release, after the release command has ended well in the new image.
 
 use crate::{
-    Line,
-    build, plan,
+    Line, build,
     line::StationError,
+    plan,
     service::{self, Identity},
     size,
     step_log::StepLog,
@@ -12,7 +12,7 @@ use model::{
     LogStream, Problem, ProcessType, Timestamp,
     run::{Cause, StepKind},
 };
-use sandbox::request::{Kind, KilledBy, Network, SandboxId};
+use sandbox::request::{KilledBy, Kind, Network, SandboxId};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use store::{NewRelease, Release, ReleaseProcess, Run, Tool};
@@ -66,8 +66,10 @@ pub(crate) async fn release(
         .map(ProcessType::as_str)
         .filter(|process| !matches!(*process, "web" | "release"))
         .collect();
-    let warnings: Vec<String> =
-        unrun.iter().map(|process| format!("the process type `{process}` is recorded and not run yet")).collect();
+    let warnings: Vec<String> = unrun
+        .iter()
+        .map(|process| format!("the process type `{process}` is recorded and not run yet"))
+        .collect();
     let text = format!(
         "v{} = sha256:{} ({}, {} new)",
         release.number,
@@ -81,7 +83,9 @@ pub(crate) async fn release(
 
 /// The number that this run's release step stored.
 pub(crate) fn number_of(outputs: &Value) -> Result<u64, StationError> {
-    outputs["release"].as_u64().ok_or_else(|| StationError::Inconsistent("a stored release has no number".to_owned()))
+    outputs["release"]
+        .as_u64()
+        .ok_or_else(|| StationError::Inconsistent("a stored release has no number".to_owned()))
 }
 
 /// Ends and removes the sandbox of a run's release command.
@@ -91,7 +95,9 @@ pub(crate) async fn clean(line: &Line, run: &Run) {
 }
 
 fn sandbox_id(run: &Run) -> Result<SandboxId, StationError> {
-    format!("release-{}", run.id).parse().map_err(|_| StationError::Inconsistent("a run's id is no name".to_owned()))
+    format!("release-{}", run.id)
+        .parse()
+        .map_err(|_| StationError::Inconsistent("a run's id is no name".to_owned()))
 }
 
 /// The process type whose command runs before the switch (Heroku's release phase).
@@ -125,10 +131,15 @@ async fn command(line: &Line, run: &Run, tool: &Tool, release: &Release) -> Resu
         }
         Some(KilledBy::Wall) => {
             let seconds = spec.limits.wall_seconds.unwrap_or(0);
-            (Cause::Timeout { seconds }, format!("It did not end within {}.", size::seconds(Duration::from_secs(seconds))))
+            (
+                Cause::Timeout { seconds },
+                format!("It did not end within {}.", size::seconds(Duration::from_secs(seconds))),
+            )
         }
         Some(KilledBy::Disk | KilledBy::Request | KilledBy::Platform) => {
-            return Err(StationError::Inconsistent("a release command was ended from outside the line".to_owned()));
+            return Err(StationError::Inconsistent(
+                "a release command was ended from outside the line".to_owned(),
+            ));
         }
     };
     let problem = Problem::new("release-command", 422, "the release command failed", detail)

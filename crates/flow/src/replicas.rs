@@ -211,15 +211,20 @@ fn explain_end(ended: &Ended, memory_limit: u64) -> (&'static str, String, Strin
 
 /// Nothing took a connection on the port: where does it listen instead?
 fn explain_listeners(listeners: &[SocketAddr]) -> (&'static str, String, String) {
-    let shell = format!("Listen on the port that the variable PORT names ({PORT}), on all addresses: 0.0.0.0:$PORT.");
+    let shell =
+        format!("Listen on the port that the variable PORT names ({PORT}), on all addresses: 0.0.0.0:$PORT.");
     if listeners.iter().any(|address| address.port() == PORT && address.ip().is_loopback()) {
-        let what = format!("It listens on 127.0.0.1:{PORT} only, where nothing outside its own sandbox can reach it.");
+        let what = format!(
+            "It listens on 127.0.0.1:{PORT} only, where nothing outside its own sandbox can reach it."
+        );
         return ("deploy-loopback-only", what, shell);
     }
     match listeners.first() {
-        Some(other) => {
-            ("deploy-wrong-port", format!("It listens on port {}, not on {PORT}: use $PORT.", other.port()), shell)
-        }
+        Some(other) => (
+            "deploy-wrong-port",
+            format!("It listens on port {}, not on {PORT}: use $PORT.", other.port()),
+            shell,
+        ),
         None => ("deploy-never-listened", "It runs, but listens on no port.".to_owned(), shell),
     }
 }

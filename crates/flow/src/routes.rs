@@ -56,7 +56,8 @@ impl Routes {
         let clock = u64::try_from(model::Timestamp::now().0).unwrap_or(0);
         table.generation = clock.max(last.generation + 1);
         let applied = self.control.apply(&table).await;
-        applied.map_err(|error| StationError::Inconsistent(format!("the route was not switched: {error}")))?;
+        applied
+            .map_err(|error| StationError::Inconsistent(format!("the route was not switched: {error}")))?;
         last.generation = table.generation;
         last.table = Some(table);
         Ok(())
@@ -86,7 +87,9 @@ async fn table(
             .iter()
             .filter(|replica| replica.tool == tool.id && Some(replica.release) == release)
             .filter(|replica| replica.state == ReplicaState::Healthy)
-            .filter_map(|replica| Some(Backend { release: replica.release, address: replica.address.as_ref()?.parse().ok()? }))
+            .filter_map(|replica| {
+                Some(Backend { release: replica.release, address: replica.address.as_ref()?.parse().ok()? })
+            })
             .collect();
         let state = match (tool.wanted, release) {
             (_, None) => State::Empty,

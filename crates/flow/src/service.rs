@@ -40,8 +40,9 @@ struct ImageProcess {
 }
 
 fn config(release: &Release) -> Result<Config, StationError> {
-    serde_json::from_value(release.config.clone())
-        .map_err(|error| StationError::Inconsistent(format!("v{} has no readable config: {error}", release.number)))
+    serde_json::from_value(release.config.clone()).map_err(|error| {
+        StationError::Inconsistent(format!("v{} has no readable config: {error}", release.number))
+    })
 }
 
 /// How a release's web process is judged ready.
@@ -54,7 +55,8 @@ pub(crate) fn health(release: &Release) -> Result<Check, StationError> {
 pub(crate) fn limits(line: &Line, release: &Release, process: &ProcessType) -> Result<Limits, StationError> {
     let mut limits = line.settings.service_limits;
     if let Some(web) = config(release)?.web.filter(|_| *process == ProcessType::web()) {
-        limits.memory_bytes = web.memory_bytes.unwrap_or(limits.memory_bytes).min(limits.memory_bytes).max(32 * MIB);
+        limits.memory_bytes =
+            web.memory_bytes.unwrap_or(limits.memory_bytes).min(limits.memory_bytes).max(32 * MIB);
         limits.cpu_millis = web.cpu_millis.unwrap_or(limits.cpu_millis).min(limits.cpu_millis).max(50);
     }
     Ok(limits)
@@ -68,7 +70,8 @@ pub(crate) async fn spec(
 ) -> Result<SandboxSpec, StationError> {
     let Identity { tool, release, process, number } = identity;
     let found = release.processes.get(process);
-    let found = found.ok_or_else(|| StationError::Inconsistent(format!("v{} has no {process}", release.number)))?;
+    let found =
+        found.ok_or_else(|| StationError::Inconsistent(format!("v{} has no {process}", release.number)))?;
     let image = line.store.image(tool.id, &found.image).await?;
     let config = config(release)?;
     let limits = limits(line, release, process)?;
@@ -108,10 +111,15 @@ pub(crate) async fn spec(
 
 fn image_env(line: &Line, config: &model::Digest) -> Result<BTreeMap<String, String>, StationError> {
     let bytes = fs::read(line.paths.blob(config))?;
-    let image: ImageConfig = serde_json::from_slice(&bytes)
-        .map_err(|error| StationError::Inconsistent(format!("image config {config} cannot be read: {error}")))?;
+    let image: ImageConfig = serde_json::from_slice(&bytes).map_err(|error| {
+        StationError::Inconsistent(format!("image config {config} cannot be read: {error}"))
+    })?;
     let env = image.config.map(|config| config.env).unwrap_or_default();
-    Ok(env.iter().filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect())
+    Ok(env
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(n, v)| (n.to_owned(), v.to_owned()))
+        .collect())
 }
 
 /// Keeps a sandbox's layers in the store while it may run.

@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn sizes_and_times_read_well() {
-        let sizes = [(0, "0 B"), (999, "999 B"), (41_300, "41 kB"), (1_500_000, "1.5 MB"), (214_000_000, "214 MB")];
+        let sizes =
+            [(0, "0 B"), (999, "999 B"), (41_300, "41 kB"), (1_500_000, "1.5 MB"), (214_000_000, "214 MB")];
         for (count, text) in sizes {
             assert_eq!(bytes(count), text);
         }

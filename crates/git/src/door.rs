@@ -3,8 +3,7 @@
 mod receive;
 
 use crate::{
-    Access, Gate, Grant, Platform, Refusal,
-    pktline,
+    Access, Gate, Grant, Platform, Refusal, pktline,
     repository::{Repositories, Running},
     settings::Places,
 };
@@ -108,7 +107,8 @@ async fn upload_pack(
     let grant = door.open(&headers, &repository, Access::Read).await?;
     let request = axum::body::to_bytes(body, MAX_FETCH_REQUEST_BYTES).await;
     let request = request.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE.into_response())?;
-    let request = receive::plain(&headers, &request, MAX_FETCH_REQUEST_BYTES).map_err(IntoResponse::into_response)?;
+    let request =
+        receive::plain(&headers, &request, MAX_FETCH_REQUEST_BYTES).map_err(IntoResponse::into_response)?;
     let env = protocol(&headers).map(|version| ("GIT_PROTOCOL".to_owned(), version)).into_iter().collect();
     let service = GitService::UploadPack { advertise: false };
     let running = door.repositories.start(grant.tool, service, Vec::new(), env).await.map_err(broken)?;
@@ -146,7 +146,9 @@ fn token(headers: &HeaderMap) -> Option<String> {
         "basic" => {
             let bytes = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok()?;
             let text = String::from_utf8(bytes).ok()?;
-            text.split_once(':').map(|(_, password)| password.to_owned()).filter(|password| !password.is_empty())
+            text.split_once(':')
+                .map(|(_, password)| password.to_owned())
+                .filter(|password| !password.is_empty())
         }
         _ => None,
     }
@@ -170,7 +172,8 @@ fn refused(refusal: Refusal) -> Response {
 
 fn broken(error: impl std::fmt::Display) -> Response {
     tracing::error!(%error, "the git door could not do its work");
-    let text = "windlass: the platform could not run git just now; nothing was changed, try again in a minute\n";
+    let text =
+        "windlass: the platform could not run git just now; nothing was changed, try again in a minute\n";
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -218,7 +221,9 @@ mod tests {
 
     #[test]
     fn only_a_known_protocol_version_reaches_git() {
-        for (value, passed) in [("version=2", true), ("version=2:x", false), ("version=3", false), ("", false)] {
+        for (value, passed) in
+            [("version=2", true), ("version=2:x", false), ("version=3", false), ("", false)]
+        {
             let mut headers = HeaderMap::new();
             headers.insert("git-protocol", value.parse().unwrap());
             assert_eq!(protocol(&headers).is_some(), passed, "{value}");

@@ -79,7 +79,8 @@ impl Gate {
         let question: Question = serde_json::from_str(&line)?;
         let grant = self.pushes.lock().unwrap_or_else(PoisonError::into_inner).get(&question.push).cloned();
         let Some(grant) = grant else {
-            return reply(&mut write, &Reply::Refused("this push is not known here; push again".to_owned())).await;
+            return reply(&mut write, &Reply::Refused("this push is not known here; push again".to_owned()))
+                .await;
         };
         match question.stage {
             Stage::PreReceive => {

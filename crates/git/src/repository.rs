@@ -6,11 +6,7 @@ use sandbox::{
     client::{Helper, HelperError, RunningWorker},
     request::{GitService, Worker},
 };
-use std::{
-    collections::BTreeMap,
-    io,
-    os::fd::OwnedFd,
-};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -71,7 +67,8 @@ impl Repositories {
         let (stdin_read, stdin_write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
         let (stdout_read, stdout_write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
         let (stderr_read, stderr_write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
-        let worker = self.worker(tool, service, more_config, env, stdin_read, stdout_write, stderr_write).await?;
+        let worker =
+            self.worker(tool, service, more_config, env, stdin_read, stdout_write, stderr_write).await?;
         Ok(Running {
             stdin: pipe::Sender::from_owned_fd(stdin_write)?,
             stdout: pipe::Receiver::from_owned_fd(stdout_read)?,
@@ -153,7 +150,8 @@ impl Repositories {
 
     /// The first line of a commit's message, for people.
     pub async fn subject(&self, tool: ToolId, commit: &str) -> Result<String, GitError> {
-        let answer = self.output(tool, "cat-file", GitService::CatFile, format!("{commit}\n").as_bytes()).await?;
+        let answer =
+            self.output(tool, "cat-file", GitService::CatFile, format!("{commit}\n").as_bytes()).await?;
         let text = String::from_utf8_lossy(&answer);
         Ok(text.split_once("\n\n").and_then(|(_, body)| body.lines().next()).unwrap_or_default().to_owned())
     }
@@ -213,10 +211,16 @@ impl Repositories {
 }
 
 /// Reads the answers of `git cat-file --batch`, in the order of the names (git-cat-file(1), "BATCH OUTPUT").
-fn parse_batch(mut answer: &[u8], names: &[&str], max_bytes: u64) -> Result<BTreeMap<String, Vec<u8>>, GitError> {
+fn parse_batch(
+    mut answer: &[u8],
+    names: &[&str],
+    max_bytes: u64,
+) -> Result<BTreeMap<String, Vec<u8>>, GitError> {
     let mut files = BTreeMap::new();
     for name in names {
-        let strange = |text: &[u8]| GitError::Answer(String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned());
+        let strange = |text: &[u8]| {
+            GitError::Answer(String::from_utf8_lossy(&text[..text.len().min(100)]).into_owned())
+        };
         let end = answer.iter().position(|b| *b == b'\n').ok_or_else(|| strange(answer))?;
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         answer = &answer[end + 1..];

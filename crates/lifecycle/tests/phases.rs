@@ -10,6 +10,7 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// The user that buildpacks run as.
@@ -18,7 +19,12 @@ const USER: u32 = 1000;
 /// A builder and a source tree in one temporary directory.
 struct World {
     home: tempfile::TempDir,
+    /// One world at a time: a program that this process has just written cannot be started while another test's
+    /// child, forked meanwhile, still holds it open for writing (execve(2), ETXTBSY).
+    _turn: MutexGuard<'static, ()>,
 }
+
+static TURN: Mutex<()> = Mutex::new(());
 
 /// How a run of the lifecycle ended.
 #[derive(Debug)]
@@ -31,7 +37,8 @@ struct Ended {
 impl World {
     fn new(order: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let world = Self { home };
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = Self { home, _turn };
         // The program itself may lie where only root can read.
         fs::copy(env!("CARGO_BIN_EXE_lifecycle"), world.path("lifecycle")).unwrap();
         for directory in ["workspace", "layers", "platform/env", "buildpacks", "config/env", "tmp"] {

@@ -22,10 +22,11 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Opens a stream for append and makes it (mode 0640) when it is new.
+    /// Opens a stream for append and makes it when it is new: for its owner and group to write, as far as the
+    /// process's umask lets them (serve drops old rows of streams that the router made).
     pub fn open(path: &Path, limit_bytes: u64) -> io::Result<Self> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o640))?;
+        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o660))?;
         Ok(Self::from_fd(file, limit_bytes))
     }
 
@@ -160,6 +161,18 @@ mod tests {
         let rows = rows(&path);
         assert_eq!(rows.iter().filter(|row| row.bytes == b"one").count(), 2000);
         assert_eq!(rows.iter().filter(|row| row.bytes == b"another, longer").count(), 2000);
+    }
+
+    #[test]
+    fn the_umask_decides_whether_a_group_may_write_a_new_stream() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("stream");
+        Writer::open(&path, u64::MAX).unwrap();
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).unwrap();
+        let umask = u32::from_str_radix(umask.trim(), 8).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o660 & !umask);
     }
 
     #[test]

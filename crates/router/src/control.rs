@@ -17,6 +17,8 @@ use tokio::{
 pub const MAX_MESSAGE_BYTES: u64 = 16 * 1024 * 1024;
 /// How long a restarting router is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one answer may take: a router that hangs is told again, or given up.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// From serve.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +60,8 @@ impl Control {
     pub async fn apply(&self, table: &Table) -> Result<(), ControlError> {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match self.ask(table).await {
+            let asked = tokio::time::timeout(ANSWER_WITHIN, self.ask(table)).await;
+            match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                 Ok(Reply::Applied { .. }) => return Ok(()),
                 Ok(Reply::Refused { text }) => return Err(ControlError::Refused(text)),
                 Err(error) if tokio::time::Instant::now() >= until => return Err(ControlError::Away(error)),

@@ -55,7 +55,8 @@ pub async fn wait(address: Ipv4Addr, check: &Check) -> Result<(), Unhealthy> {
 }
 
 async fn ask(address: Ipv4Addr, check: &Check) -> Result<(), Unhealthy> {
-    let stream = TcpStream::connect(SocketAddr::from((address, PORT))).await.map_err(|_| Unhealthy::Refused)?;
+    let stream =
+        TcpStream::connect(SocketAddr::from((address, PORT))).await.map_err(|_| Unhealthy::Refused)?;
     let silent = |_| Unhealthy::Silent;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;

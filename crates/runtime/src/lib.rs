@@ -77,5 +77,6 @@ pub trait Runtime: Send + Sync {
     /// Publishes the base images that lie beside the store; those that are there already are not read again.
     async fn import_base(&self) -> Result<layers::base::BaseImages, RuntimeError>;
     /// Turns what an ended build left into an image in the layer store.
-    async fn export(&self, id: &SandboxId, request: &export::Request) -> Result<export::Report, RuntimeError>;
+    async fn export(&self, id: &SandboxId, request: &export::Request)
+    -> Result<export::Report, RuntimeError>;
 }

@@ -70,8 +70,10 @@ impl Machine {
         if !said.is_empty() {
             tracing::info!(what, said, "a worker said");
         }
-        serde_json::from_slice(&out)
-            .map_err(|error| RuntimeError::Worker { what, text: format!("its answer cannot be read: {error}") })
+        serde_json::from_slice(&out).map_err(|error| RuntimeError::Worker {
+            what,
+            text: format!("its answer cannot be read: {error}"),
+        })
     }
 }
 
@@ -146,7 +148,11 @@ impl Runtime for Machine {
         self.answer("bringing in the base images", Worker::ImportBase, nothing).await
     }
 
-    async fn export(&self, id: &SandboxId, request: &export::Request) -> Result<export::Report, RuntimeError> {
+    async fn export(
+        &self,
+        id: &SandboxId,
+        request: &export::Request,
+    ) -> Result<export::Report, RuntimeError> {
         let what = "exporting the image";
         let io = |source| RuntimeError::Io { what, source };
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()))?;

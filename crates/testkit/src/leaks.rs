@@ -24,7 +24,8 @@ fn process(pid: i32) -> Option<Process> {
     let status = fs::read_to_string(directory.join("status")).ok()?;
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
     let arguments = fs::read(directory.join("cmdline")).ok()?;
-    let arguments = arguments.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let arguments =
+        arguments.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
     let program = fs::read_link(directory.join("exe")).unwrap_or_default();
     Some(Process { pid, parent, program, arguments })
 }
@@ -55,7 +56,8 @@ pub(crate) fn find(data: &Path) -> Vec<String> {
             }
         }
         let tables = Command::new("/usr/sbin/nft").args(["list", "tables"]).output();
-        let tables = tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let tables =
+            tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         let mine = |line: &&str| line.ends_with(&format!("windlass-{tag}"));
         left.extend(tables.lines().filter(mine).map(|line| format!("rules: {line}")));
     }

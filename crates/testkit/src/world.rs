@@ -111,7 +111,8 @@ impl World {
     pub fn part(&self, name: &str) -> Option<i32> {
         let up = self.platform.as_ref()?.id();
         leaks::processes().into_iter().find_map(|process| {
-            let mine = process.parent == up && process.arguments.get(1).is_some_and(|argument| argument == name);
+            let mine =
+                process.parent == up && process.arguments.get(1).is_some_and(|argument| argument == name);
             mine.then_some(process.pid)
         })
     }
@@ -231,7 +232,8 @@ pub(crate) fn root() -> PathBuf {
 
 fn script(name: &str, arguments: &[&str]) -> Result<String> {
     let path = root().join("tools").join(name);
-    let output = Command::new(&path).args(arguments).output().with_context(|| format!("{}", path.display()))?;
+    let output =
+        Command::new(&path).args(arguments).output().with_context(|| format!("{}", path.display()))?;
     ensure!(output.status.success(), "{name} failed: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

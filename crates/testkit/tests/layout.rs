@@ -31,7 +31,20 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("web", &["model", "logs", "app", "store"]),
     (
         "flow",
-        &["model", "logs", "cnb", "egress", "layers", "lifecycle", "pipeline", "sandbox", "store", "git", "router", "runtime"],
+        &[
+            "model",
+            "logs",
+            "cnb",
+            "egress",
+            "layers",
+            "lifecycle",
+            "pipeline",
+            "sandbox",
+            "store",
+            "git",
+            "router",
+            "runtime",
+        ],
     ),
 ];
 
@@ -106,7 +119,8 @@ fn rooms_use_only_the_rooms_they_may() {
     let mut wrong = Vec::new();
     for (room, allowed) in &arrows {
         let manifest = root().join("crates").join(room).join("Cargo.toml");
-        let text = fs::read_to_string(&manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
+        let text =
+            fs::read_to_string(&manifest).unwrap_or_else(|error| panic!("{}: {error}", manifest.display()));
         let dependencies = text.split("[dependencies]").nth(1).unwrap_or_default();
         let dependencies = dependencies.split("\n[").next().unwrap_or_default();
         for line in dependencies.lines() {
@@ -165,7 +179,13 @@ fn unsafe_stands_in_the_sandbox_alone_and_says_why_it_is_sound() {
 #[test]
 fn nothing_is_left_for_later() {
     // Spelt so that this file does not find itself.
-    let marks = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["todo", "!("].concat(), ["unimplemented", "!("].concat(), ["#[", "ignore"].concat()];
+    let marks = [
+        ["TO", "DO"].concat(),
+        ["FIX", "ME"].concat(),
+        ["todo", "!("].concat(),
+        ["unimplemented", "!("].concat(),
+        ["#[", "ignore"].concat(),
+    ];
     let mut wrong = Vec::new();
     for ending in ["rs", "sh", "py", "toml"] {
         for (path, text) in files(ending) {
@@ -186,7 +206,10 @@ fn every_version_stands_once_in_the_workspace() {
         let dependencies = text.split("dependencies]").skip(1);
         for part in dependencies {
             for line in part.lines().take_while(|line| !line.starts_with('[')) {
-                if line.contains('=') && !line.contains("workspace = true") && !line.trim_start().starts_with('#') {
+                if line.contains('=')
+                    && !line.contains("workspace = true")
+                    && !line.trim_start().starts_with('#')
+                {
                     wrong.push(format!("{path}: {line}"));
                 }
             }

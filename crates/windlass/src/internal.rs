@@ -17,18 +17,20 @@ pub(crate) fn run() -> Option<ExitCode> {
     match arguments.next()?.as_str() {
         "shim" => Some(sandbox::shim::main()),
         "worker" => Some(worker(&arguments.next().unwrap_or_default())),
-        "remove-instance" => Some(remove_instance(&arguments.next().unwrap_or_default())),
+        "remove-instance" => Some(remove_instance(arguments)),
         part => crate::parts::run(part, arguments),
     }
 }
 
-/// What `make clean` asks: a platform that was killed, or a reboot, may have left rules of its instance.
-fn remove_instance(number: &str) -> ExitCode {
-    let removed = match number.parse() {
-        Ok(number) => crate::up::remove_instance(model::Instance(number)),
-        Err(_) => Err(anyhow::anyhow!("`{number}` is no instance number")),
+/// What `make clean` asks, `remove-instance <number> <run directory>`: a platform that was killed left its tools
+/// running, with their network and groups.
+fn remove_instance(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    let number = arguments.next().and_then(|number| number.parse().ok());
+    let (Some(number), Some(run)) = (number, arguments.next()) else {
+        eprintln!("windlass remove-instance: `make clean` says which number and run directory");
+        return ExitCode::from(2);
     };
-    match removed {
+    match crate::up::remove_instance(model::Instance(number), Path::new(&run)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windlass remove-instance: {error:#}");

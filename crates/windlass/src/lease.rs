@@ -3,7 +3,10 @@
 
 use anyhow::{Context, Result, bail};
 use model::{Instance, instance::MAX_INSTANCES};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, Write},
@@ -34,30 +37,38 @@ impl Lease {
         // One at a time decides, so that two new directories never choose the same number.
         let door = open(&register.join("lock"))?;
         flock(&door, FlockOperation::LockExclusive)?;
-        let mut free = None;
+        let mut free = Vec::new();
         for number in 0..MAX_INSTANCES {
-            let path = register.join(number.to_string());
-            let Ok(owner) = fs::read_to_string(&path) else {
-                free = free.or(Some(number));
-                continue;
-            };
-            if Path::new(&owner) == data {
-                return Self::hold(&path, number, data);
-            }
-            if free.is_none() && !Path::new(&owner).exists() && Self::hold(&path, number, data).is_ok() {
-                free = Some(number);
+            match fs::read_to_string(register.join(number.to_string())) {
+                // Its own number, wherever it stands: files on disk carry ids made from it.
+                Ok(owner) if Path::new(&owner) == data => {
+                    let lease = Self::hold(register, number, data)?;
+                    return lease.with_context(|| {
+                        format!("a platform runs on {} already; end it first", data.display())
+                    });
+                }
+                Ok(owner) if Path::new(&owner).exists() => {}
+                _ => free.push(number),
             }
         }
-        let Some(number) = free else {
-            bail!("all {MAX_INSTANCES} instance numbers of this machine are taken; remove unused files in {REGISTER}")
-        };
-        Self::hold(&register.join(number.to_string()), number, data)
+        for number in free {
+            if let Some(lease) = Self::hold(register, number, data)? {
+                return Ok(lease);
+            }
+        }
+        bail!(
+            "all {MAX_INSTANCES} instance numbers of this machine are taken; remove unused files in {REGISTER}"
+        )
     }
 
-    fn hold(path: &Path, number: u32, data: &Path) -> Result<Self> {
-        let mut file = open(path)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            bail!("a platform runs on {} already; end it first", data.display());
+    /// Takes a number; `None` when a platform that runs has it.
+    fn hold(register: &Path, number: u32, data: &Path) -> Result<Option<Self>> {
+        let mut file = open(&register.join(number.to_string()))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            other => {
+                other.with_context(|| format!("cannot lock number {number} in {}", register.display()))?
+            }
         }
         let mut owner = String::new();
         file.read_to_string(&mut owner)?;
@@ -66,13 +77,14 @@ impl Lease {
             file.rewind()?;
             file.write_all(data.as_os_str().as_encoded_bytes())?;
         }
-        Ok(Self { instance: Instance(number), _file: file })
+        Ok(Some(Self { instance: Instance(number), _file: file }))
     }
 }
 
 /// The data directories of this machine's platforms, running or not.
 pub(crate) fn data_directories() -> Vec<PathBuf> {
-    let owner = |entry: io::Result<fs::DirEntry>| Some(PathBuf::from(fs::read_to_string(entry.ok()?.path()).ok()?));
+    let owner =
+        |entry: io::Result<fs::DirEntry>| Some(PathBuf::from(fs::read_to_string(entry.ok()?.path()).ok()?));
     let owners = fs::read_dir(REGISTER).into_iter().flatten().filter_map(owner);
     owners.filter(|data| data.is_absolute()).collect()
 }
@@ -86,22 +98,62 @@ fn open(path: &Path) -> Result<File> {
 mod tests {
     use super::*;
 
+    /// A register and data directories in a place of the test's own.
+    struct Machine(tempfile::TempDir);
+
+    impl Machine {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn data(&self, name: &str) -> PathBuf {
+            let data = self.0.path().join(name);
+            fs::create_dir_all(&data).unwrap();
+            data
+        }
+
+        fn take(&self, data: &Path) -> Result<Lease> {
+            Lease::take_in(&self.0.path().join("register"), data)
+        }
+    }
+
     #[test]
     fn a_directory_keeps_its_number_and_a_gone_one_gives_it_back() {
-        let root = tempfile::tempdir().unwrap();
-        let (register, a, b) = (root.path().join("register"), root.path().join("a"), root.path().join("b"));
-        fs::create_dir_all(&a).unwrap();
-        fs::create_dir_all(&b).unwrap();
-        let first = Lease::take_in(&register, &a).unwrap();
-        assert!(Lease::take_in(&register, &a).is_err(), "one platform per directory");
-        let second = Lease::take_in(&register, &b).unwrap();
+        let machine = Machine::new();
+        let (a, b) = (machine.data("a"), machine.data("b"));
+        let first = machine.take(&a).unwrap();
+        let error = machine.take(&a).err().expect("one platform per directory");
+        assert!(error.to_string().contains("already"), "{error}");
+        let second = machine.take(&b).unwrap();
         assert_ne!(first.instance, second.instance);
         let number = first.instance;
         drop(first);
-        assert_eq!(Lease::take_in(&register, &a).unwrap().instance, number);
+        assert_eq!(machine.take(&a).unwrap().instance, number);
         fs::remove_dir_all(&a).unwrap();
-        let c = root.path().join("c");
-        fs::create_dir_all(&c).unwrap();
-        assert_eq!(Lease::take_in(&register, &c).unwrap().instance, number);
+        assert_eq!(machine.take(&machine.data("c")).unwrap().instance, number);
+    }
+
+    #[test]
+    fn a_directory_keeps_its_number_when_a_lower_one_becomes_free() {
+        let machine = Machine::new();
+        let (gone, data) = (machine.data("gone"), machine.data("data"));
+        let lower = machine.take(&gone).unwrap();
+        let number = machine.take(&data).unwrap().instance;
+        assert!(number.0 > lower.instance.0);
+        drop(lower);
+        fs::remove_dir_all(&gone).unwrap();
+        for _ in 0..3 {
+            assert_eq!(machine.take(&data).unwrap().instance, number);
+        }
+        assert!(machine.take(&machine.data("new")).unwrap().instance.0 < number.0);
+    }
+
+    #[test]
+    fn the_number_of_a_platform_that_runs_is_not_given_away_with_its_directory() {
+        let machine = Machine::new();
+        let gone = machine.data("gone");
+        let running = machine.take(&gone).unwrap();
+        fs::remove_dir_all(&gone).unwrap();
+        assert_ne!(machine.take(&machine.data("new")).unwrap().instance, running.instance);
     }
 }

@@ -36,8 +36,12 @@ pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Op
 }
 
 fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
+    // A killed starter takes its parts along: the next one starts its own.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+        .context("cannot end with the starter")?;
     let settings = Settings::read(file)?;
-    let filter = tracing_subscriber::EnvFilter::try_new(&settings.log.level).context("windlass.toml: log.level")?;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&settings.log.level).context("windlass.toml: log.level")?;
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
     match part {
         "helper" => helper(&settings, instance),
@@ -62,7 +66,8 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
         hooks: up::hooks::directory(&paths),
         ca_bundle: settings.egress.ca_bundle.clone(),
         network_pool: settings.network.pool.clone(),
-        resolvers: sandbox::network::tool::system_resolvers().context("cannot read the machine's resolvers")?,
+        resolvers: sandbox::network::tool::system_resolvers()
+            .context("cannot read the machine's resolvers")?,
         free_reserve_bytes: FREE_RESERVE_BYTES,
         paths,
     };
@@ -71,6 +76,8 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
 
 fn router(settings: &Settings) -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")?;
+    // Serve shares the router's group and cuts the logs that the router writes; nobody else may look.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let paths = settings.paths();
     let config = router::Config { domain: settings.server.domain.clone(), paths };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

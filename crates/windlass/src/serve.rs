@@ -11,7 +11,11 @@ use app::{Addresses, App};
 use flow::{Line, Nudge, replicas::Deploying, routes::Routes};
 use git::{Door, Gate, Repositories, settings::Places};
 use git_platform::GitPlatform;
-use hyper_util::{rt::{TokioExecutor, TokioIo}, server::conn::auto::Builder, service::TowerToHyperService};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
 use model::{Limits, limits::MIB};
 use router::Control;
 use runtime::{Machine, Runtime};
@@ -19,7 +23,11 @@ use sandbox::client::Helper;
 use std::{os::unix::fs::PermissionsExt, sync::Arc};
 use store::Store;
 use store_sqlite::Sqlite;
-use tokio::{net::UnixListener, signal::unix::{SignalKind, signal}, sync::{Notify, watch}};
+use tokio::{
+    net::UnixListener,
+    signal::unix::{SignalKind, signal},
+    sync::{Notify, watch},
+};
 
 /// Runs until SIGTERM. The process has the platform's id already and gives up what else it could do.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
@@ -31,7 +39,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     // The router shares serve's group and writes its rows into the tools' logs; nobody else may look.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let paths = settings.paths();
-    let store: Arc<dyn Store> = Arc::new(Sqlite::open(&paths.database()).await.context("cannot open the store")?);
+    let store: Arc<dyn Store> =
+        Arc::new(Sqlite::open(&paths.database()).await.context("cannot open the store")?);
     let helper = Helper::new(paths.helper_socket());
     let runtime: Arc<dyn Runtime> = Arc::new(Machine::new(helper.clone()));
     let repositories = Repositories::new(helper, paths.clone());
@@ -101,7 +110,8 @@ async fn listen(socket: std::path::PathBuf, routes: axum::Router) -> Result<()> 
     if socket.exists() {
         std::fs::remove_file(&socket)?;
     }
-    let listener = UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+    let listener =
+        UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o660))?;
     loop {
         let (stream, _) = listener.accept().await?;
@@ -120,7 +130,10 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
     let mut hosts = Vec::new();
     for group in &settings.egress.groups {
         let rules = egress::policy::group(group);
-        hosts.extend(rules.with_context(|| format!("windlass.toml: `{group}` is no group of hosts (egress.groups)"))?);
+        hosts.extend(
+            rules
+                .with_context(|| format!("windlass.toml: `{group}` is no group of hosts (egress.groups)"))?,
+        );
     }
     hosts.extend(settings.egress.hosts.iter().map(|host| egress::HostRule::host(host)));
     let egress = egress::Policy {

@@ -21,7 +21,9 @@ pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan, said: &[String]) 
     let limits = &line.settings.build_limits;
     let told = |cause, problem| Some(StationError::Told { cause, problem });
     match ended.killed_by {
-        Some(KilledBy::Memory) => return told(memory(ended, limits.memory_bytes), memory_problem(limits.memory_bytes)),
+        Some(KilledBy::Memory) => {
+            return told(memory(ended, limits.memory_bytes), memory_problem(limits.memory_bytes));
+        }
         Some(KilledBy::Wall) => {
             let seconds = limits.wall_seconds.unwrap_or(0);
             let detail = format!("It was ended after {}.", size::seconds(Duration::from_secs(seconds)));

@@ -27,7 +27,9 @@ pub(super) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(),
             Err(StationError::tool(problem.hint("Fix or remove that file, commit, and push again.")))
         }
         Err(other) => Err(other.into()),
-        Ok(()) if status != 0 => Err(StationError::Inconsistent(format!("git archive ended with status {status}"))),
+        Ok(()) if status != 0 => {
+            Err(StationError::Inconsistent(format!("git archive ended with status {status}")))
+        }
         Ok(()) => Ok(()),
     }
 }
@@ -57,7 +59,8 @@ pub(super) async fn auxiliary(
 
 /// A tar of these files with all their parent directories, and of those that are always there.
 fn tar_of(files: &[(String, u32, Vec<u8>)]) -> io::Result<Vec<u8>> {
-    let mut directories: BTreeSet<String> = ["layers", "platform", "platform/env", "workspace"].map(str::to_owned).into();
+    let mut directories: BTreeSet<String> =
+        ["layers", "platform", "platform/env", "workspace"].map(str::to_owned).into();
     for (path, ..) in files {
         let mut parent = path.trim_start_matches('/');
         while let Some((above, _)) = parent.rsplit_once('/') {

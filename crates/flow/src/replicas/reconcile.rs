@@ -54,7 +54,8 @@ async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError>
     // Rows before sandboxes: a copy that is made in between is in the second list and has its row soon.
     let sandboxes = line.runtime.list().await?;
     let replicas = line.store.replicas().await?;
-    let tools: HashMap<ToolId, Tool> = line.store.tools().await?.into_iter().map(|tool| (tool.id, tool)).collect();
+    let tools: HashMap<ToolId, Tool> =
+        line.store.tools().await?.into_iter().map(|tool| (tool.id, tool)).collect();
     let production = EnvironmentName::production();
     let environments = line.store.environments().await?;
     let current: HashMap<ToolId, u64> = environments
@@ -69,7 +70,9 @@ async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError>
             continue;
         }
         let seen = Seen {
-            alive: sandboxes.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running),
+            alive: sandboxes
+                .iter()
+                .any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running),
             replaced: memory.outdated.contains(&replica.id)
                 && replicas.iter().any(|other| memory.replaces(other, replica)),
             tool: tools.get(&replica.tool),
@@ -124,7 +127,8 @@ async fn judge(
     if !alive {
         // The list may be older than the copy: look again before anything is ended.
         let again = line.runtime.list().await?;
-        let running = again.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running);
+        let running =
+            again.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running);
         if running || line.deploying.has(replica.tool) {
             return Ok(());
         }
@@ -169,7 +173,8 @@ async fn supply(
     let mine = || replicas.iter().filter(|replica| replica.tool == tool.id && replica.release == release);
     let asked = *memory.restarts.entry(tool.id).or_insert(tool.restarts);
     let restart = asked != tool.restarts;
-    let present = mine().any(|replica| matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy));
+    let present =
+        mine().any(|replica| matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy));
     if present && !restart {
         return Ok(());
     }

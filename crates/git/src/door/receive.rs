@@ -33,7 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const UPLOAD_TIME: Duration = Duration::from_secs(900);
 
 /// Starts `receive-pack` for a client and gives the body that streams its answer.
-pub(super) async fn start(door: Door, grant: Grant, headers: &HeaderMap, body: Body) -> Result<Body, Response> {
+pub(super) async fn start(
+    door: Door,
+    grant: Grant,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Body, Response> {
     let gzip = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
     let (send, receive) = mpsc::channel::<Result<Bytes, io::Error>>(16);
     let (started, start) = tokio::sync::oneshot::channel();

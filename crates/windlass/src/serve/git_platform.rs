@@ -30,7 +30,8 @@ impl Platform for GitPlatform {
         let tool = opened.tool;
         let broken = |error: git::repository::GitError| {
             tracing::error!(%error, "a repository cannot be used");
-            let text = "windlass: the platform cannot reach this tool's repository just now; try again in a minute";
+            let text =
+                "windlass: the platform cannot reach this tool's repository just now; try again in a minute";
             Refusal { status: 403, text: text.to_owned() }
         };
         // A repository begins to exist when somebody first asks for it.
@@ -110,7 +111,6 @@ impl GitPlatform {
         }
         Ok(refused)
     }
-
 
     async fn move_ref(&self, tool: ToolId, name: &str, new: &str, old: &str) -> Option<String> {
         let error = self.repositories.update_ref(tool, name, new, old).await.err()?;

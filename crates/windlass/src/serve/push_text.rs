@@ -33,7 +33,8 @@ impl Follower<'_> {
     pub(super) async fn follow(&self, recorded: &Recorded, commit: &str) -> Result<Option<String>, Problem> {
         let number = recorded.number;
         let (tool, who) = (&self.grant.name, greeted(self.grant));
-        self.say(format!(" windlass  tool \"{tool}\" · run {number} · commit {} by {who}", &commit[..7])).await;
+        self.say(format!(" windlass  tool \"{tool}\" · run {number} · commit {} by {who}", &commit[..7]))
+            .await;
         for older in &recorded.superseded {
             self.say(format!(" note      run {older} of this branch ends; this push takes its place")).await;
         }
@@ -67,7 +68,8 @@ impl Follower<'_> {
                 last_word = Instant::now();
                 let step = steps.iter().find(|step| step.state == StepState::Running);
                 let what = step.map_or("waiting for its turn", |step| step.kind.as_str());
-                self.say(format!(" {what:<9} still going on after {} s", self.began.elapsed().as_secs())).await;
+                self.say(format!(" {what:<9} still going on after {} s", self.began.elapsed().as_secs()))
+                    .await;
             }
             tokio::time::sleep(PERIOD).await;
         }
@@ -93,7 +95,8 @@ impl Follower<'_> {
                 for line in problem.detail.lines().chain(problem.hint.iter().flat_map(|hint| hint.lines())) {
                     self.say(format!("           {line}")).await;
                 }
-                self.say(format!("           `windlass runs show {} --log` shows all of it", run.number)).await;
+                self.say(format!("           `windlass runs show {} --log` shows all of it", run.number))
+                    .await;
             }
             _ => {}
         }
@@ -114,12 +117,16 @@ impl Follower<'_> {
         match run.state {
             RunState::Live => {
                 let url = steps.iter().find_map(|step| step.outputs.as_ref()?["url"].as_str());
-                self.say(format!(" live      {}  ({took:.1} s after your push)", url.unwrap_or_default())).await;
+                self.say(format!(" live      {}  ({took:.1} s after your push)", url.unwrap_or_default()))
+                    .await;
                 None
             }
             RunState::Passed => {
                 let branch = run.ref_name.trim_start_matches("refs/heads/");
-                self.say(format!(" passed    {branch} builds; only the production branch is deployed  ({took:.1} s)")).await;
+                self.say(format!(
+                    " passed    {branch} builds; only the production branch is deployed  ({took:.1} s)"
+                ))
+                .await;
                 None
             }
             RunState::Superseded => Some(format!("a newer push took over (run {})", run.number)),

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use model::Instance;
 use std::{
-    env,
+    convert::Infallible,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::Stdio,
@@ -34,77 +34,80 @@ impl Role {
     }
 }
 
-/// A running part and what it takes to start it again.
+/// A part and what it takes to start it, once and again.
 pub(super) struct Child {
     role: Role,
+    /// Named once by the starter: the name of a program that was replaced meanwhile leads nowhere.
+    program: PathBuf,
     file: PathBuf,
     instance: Instance,
     /// Becomes its standard input: the socket that it listens on outlives it here.
     socket: OwnedFd,
-    process: tokio::process::Child,
-    started: Instant,
-    quick_ends: u32,
+    process: Option<tokio::process::Child>,
 }
 
 impl Child {
-    pub(super) fn start(role: Role, file: &Path, instance: Instance, socket: OwnedFd) -> Result<Self> {
-        let process = spawn(role, file, instance, &socket)?;
-        let file = file.to_owned();
-        Ok(Self { role, file, instance, socket, process, started: Instant::now(), quick_ends: 0 })
+    /// A part that [`Self::keep`] starts.
+    pub(super) fn new(role: Role, program: &Path, file: &Path, instance: Instance, socket: OwnedFd) -> Self {
+        let (program, file) = (program.to_owned(), file.to_owned());
+        Self { role, program, file, instance, socket, process: None }
     }
 
-    /// Returns when it has ended by itself and was started again.
-    pub(super) async fn ended(&mut self) -> Result<()> {
-        let status = self.process.wait().await?;
-        eprintln!("windlass: {} ended ({status}); starting it again", self.role.verb());
-        self.quick_ends = if self.started.elapsed() < SETTLED { self.quick_ends + 1 } else { 0 };
-        if self.quick_ends > 0 {
-            let wait = Duration::from_millis(100) * 2u32.pow(self.quick_ends.min(7));
-            tokio::time::sleep(wait).await;
+    /// Starts it, and again whenever it ends by itself. Returns only when it cannot be started or waited for; when
+    /// this is dropped, the part runs on.
+    pub(super) async fn keep(&mut self) -> Result<Infallible> {
+        let verb = self.role.verb();
+        let mut quick_ends = 0;
+        loop {
+            let started = Instant::now();
+            let process = self.process.insert(self.spawn()?);
+            let status = process.wait().await.with_context(|| format!("cannot wait for {verb}"))?;
+            eprintln!("windlass: {verb} ended ({status}); starting it again");
+            quick_ends = if started.elapsed() < SETTLED { quick_ends + 1 } else { 0 };
+            if quick_ends > 0 {
+                tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(quick_ends.min(7))).await;
+            }
         }
-        self.process = spawn(self.role, &self.file, self.instance, &self.socket)?;
-        self.started = Instant::now();
-        Ok(())
     }
 
     /// SIGTERM, and SIGKILL to what does not listen.
-    pub(super) async fn stop(mut self) {
-        let pid = self.process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    pub(super) async fn stop(self) {
+        let Some(mut process) = self.process else { return };
+        let pid = process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
         if let Some(pid) = pid {
             // It may have ended by itself a moment ago.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
-        if tokio::time::timeout(STOP_TIME, self.process.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_TIME, process.wait()).await.is_err() {
             eprintln!("windlass: {} did not end in time and is killed", self.role.verb());
-            if let Err(error) = self.process.kill().await {
+            if let Err(error) = process.kill().await {
                 eprintln!("windlass: {} cannot be killed: {error}", self.role.verb());
             }
         }
     }
-}
 
-fn spawn(role: Role, file: &Path, instance: Instance, socket: &OwnedFd) -> Result<tokio::process::Child> {
-    let program = env::current_exe().context("cannot tell where this program lies")?;
-    let mut command = Command::new(program);
-    command
-        .arg(role.verb())
-        .arg(file)
-        .arg(instance.0.to_string())
-        .stdin(Stdio::from(socket.try_clone()?))
-        // A terminal's Ctrl-C is for `up` alone, which stops its parts in order.
-        .process_group(0)
-        .env_clear()
-        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-        .current_dir("/");
-    // The group is the platform's for both; setting a user also drops all supplementary groups.
-    match role {
-        Role::Helper => {}
-        Role::Router => {
-            command.uid(instance.router_id()).gid(instance.serve_id());
+    fn spawn(&self) -> Result<tokio::process::Child> {
+        let mut command = Command::new(&self.program);
+        command
+            .arg(self.role.verb())
+            .arg(&self.file)
+            .arg(self.instance.0.to_string())
+            .stdin(Stdio::from(self.socket.try_clone()?))
+            // A terminal's Ctrl-C is for `up` alone, which stops its parts in order.
+            .process_group(0)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir("/");
+        // The group is the platform's for both; setting a user also drops all supplementary groups.
+        match self.role {
+            Role::Helper => {}
+            Role::Router => {
+                command.uid(self.instance.router_id()).gid(self.instance.serve_id());
+            }
+            Role::Serve => {
+                command.uid(self.instance.serve_id()).gid(self.instance.serve_id());
+            }
         }
-        Role::Serve => {
-            command.uid(instance.serve_id()).gid(instance.serve_id());
-        }
+        command.spawn().with_context(|| format!("cannot start {}", self.role.verb()))
     }
-    command.spawn().with_context(|| format!("cannot start {}", role.verb()))
 }

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use model::Paths;
 use std::{
-    env, fs, io,
+    fs, io,
     os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 /// Where the helper tells git to look for hooks.
@@ -13,18 +13,17 @@ pub(crate) fn directory(paths: &Paths) -> PathBuf {
     paths.run.join("hooks")
 }
 
-/// Makes `pre-receive` and `proc-receive` in it.
-pub(super) fn install(paths: &Paths) -> Result<()> {
+/// Makes `pre-receive` and `proc-receive` in it: names of `program`.
+pub(super) fn install(paths: &Paths, program: &Path) -> Result<()> {
     let directory = directory(paths);
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let program = env::current_exe().context("cannot tell where this program lies")?;
     for name in ["pre-receive", "proc-receive"] {
         let link = directory.join(name);
         match fs::remove_file(&link) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("cannot replace {}", link.display()));
             }
-            _ => symlink(&program, &link).with_context(|| format!("cannot make {}", link.display()))?,
+            _ => symlink(program, &link).with_context(|| format!("cannot make {}", link.display()))?,
         }
     }
     Ok(())
