@@ -3,6 +3,23 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
+# Tests ask platforms on this machine, never a proxy.
+no_proxy=localhost,.localhost,127.0.0.1${no_proxy:+,$no_proxy}
+export no_proxy NO_PROXY=$no_proxy
+
+# Whatever ends this script ends the making of images with all its children.
+images= making=
+stop() {
+	trap '' INT TERM HUP
+	if [ -n "$making" ]; then
+		kill -TERM -- "-$making" 2>/dev/null || true
+		wait "$making" 2>/dev/null || true
+	fi
+	[ -z "$images" ] || rm -f "$images"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM HUP
+
 "$root/tools/setup.sh"
 # The buildpacks' own tests make virtual environments with Debian's Python.
 if [ ! -e /usr/share/python-wheels ] || [ ! -x /usr/bin/python3 ]; then
@@ -10,13 +27,14 @@ if [ ! -e /usr/share/python-wheels ] || [ ! -x /usr/bin/python3 ]; then
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
 fi
 images=$(mktemp)
-"$root/tools/base.sh" >"$images" &
+setsid "$root/tools/base.sh" >"$images" &
 making=$!
 cargo build --workspace --bins
 cargo test --workspace --no-run
-if ! wait "$making"; then
+wait "$making" || {
+	making=
 	echo "make test: the base images could not be made; the lines above say why" >&2
 	exit 1
-fi
+}
+making=
 WINDLASS_TEST_BASE=$(cat "$images") cargo test --workspace
-rm -f "$images"

@@ -67,7 +67,7 @@ impl Lease {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             other => {
-                other.with_context(|| format!("cannot lock number {number} in {}", register.display()))?
+                other.with_context(|| format!("cannot lock number {number} in {}", register.display()))?;
             }
         }
         let mut owner = String::new();

@@ -42,7 +42,13 @@ fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
     let settings = Settings::read(file)?;
     let filter =
         tracing_subscriber::EnvFilter::try_new(&settings.log.level).context("windlass.toml: log.level")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        // They would be told on the very terminal that is gone, which panics.
+        .log_internal_errors(false)
+        .init();
     match part {
         "helper" => helper(&settings, instance),
         "router" => router(&settings),

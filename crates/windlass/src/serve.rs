@@ -6,7 +6,7 @@ mod git_platform;
 mod push_text;
 
 use crate::settings::Settings;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use app::{Addresses, App};
 use flow::{Line, Nudge, replicas::Deploying, routes::Routes};
 use git::{Door, Gate, Repositories, settings::Places};
@@ -20,19 +20,27 @@ use model::{Limits, limits::MIB};
 use router::Control;
 use runtime::{Machine, Runtime};
 use sandbox::client::Helper;
-use std::{os::unix::fs::PermissionsExt, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 use store::Store;
 use store_sqlite::Sqlite;
 use tokio::{
     net::UnixListener,
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
+    task::JoinSet,
 };
+
+/// How long the process waits for its threads at its end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM. The process has the platform's id already and gives up what else it could do.
 pub(crate) fn run(settings: &Settings) -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(settings))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(serve(settings));
+    // What still reads a file on a thread of its own must not hold up the end.
+    runtime.shutdown_timeout(LEAVE_WITHIN);
+    ended
 }
 
 async fn serve(settings: &Settings) -> Result<()> {
@@ -74,36 +82,56 @@ async fn serve(settings: &Settings) -> Result<()> {
     let routes = web::router(app).merge(door.routes());
 
     let (stop, stopped) = watch::channel(false);
-    let engine = tokio::spawn(flow::engine::drive(Arc::clone(&line), stopped.clone()));
-    let chores = tokio::spawn(flow::chores::keep(Arc::clone(&line), stopped.clone()));
-    let reconciler = tokio::spawn(flow::replicas::keep(line, stopped));
-    tokio::spawn(async move {
+    // The first end when they are told to, the others never.
+    let (mut stations, mut doors) = (Tasks::new(), Tasks::new());
+    let (for_engine, for_chores) = (Arc::clone(&line), Arc::clone(&line));
+    let (engine_stop, chores_stop) = (stopped.clone(), stopped.clone());
+    stations.spawn(async move {
+        flow::engine::drive(for_engine, engine_stop).await.context("the engine ended")?;
+        Ok("the engine")
+    });
+    stations.spawn(async move {
+        flow::chores::keep(for_chores, chores_stop).await;
+        Ok("the chores")
+    });
+    stations.spawn(async move {
+        flow::replicas::keep(line, stopped).await;
+        Ok("the reconciler")
+    });
+    doors.spawn(async move {
         loop {
             app_nudge.notified().await;
             nudge.all();
         }
     });
     let hook_socket = paths.hook_socket();
-    tokio::spawn(async move {
-        if let Err(error) = gate.serve(&hook_socket).await {
-            tracing::error!(%error, "git hooks cannot reach the platform");
-        }
+    doors.spawn(async move {
+        gate.serve(&hook_socket).await.context("git hooks cannot reach the platform")?;
+        Ok("the socket for git hooks")
     });
-    let http = tokio::spawn(listen(paths.serve_socket(), routes));
+    doors.spawn(async move {
+        listen(paths.serve_socket(), routes).await.context("the API ended")?;
+        Ok("the API")
+    });
     tracing::info!(url = settings.public_url(), "serving");
 
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        ended = http => ended.context("the API ended")??,
+        // The starter then starts all of it again: half a platform would look alive and do nothing.
+        Some(ended) = stations.join_next() => bail!("{} ended by itself", ended??),
+        Some(ended) = doors.join_next() => bail!("{} ended by itself", ended??),
     }
     let _ = stop.send(true);
-    engine.await??;
-    reconciler.await?;
-    chores.await?;
+    while let Some(ended) = stations.join_next().await {
+        ended??;
+    }
     Ok(())
 }
+
+/// What serve does side by side; each gives its name when it ends without an error.
+type Tasks = JoinSet<Result<&'static str>>;
 
 /// Answers HTTP for the router. Its group (the platform's) may connect, nobody else.
 async fn listen(socket: std::path::PathBuf, routes: axum::Router) -> Result<()> {

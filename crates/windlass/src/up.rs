@@ -11,7 +11,7 @@ use child::{Child, Role};
 use model::{Instance, Paths};
 use sandbox::{cgroup::Group, client::Helper, request::SandboxId, shim};
 use std::{
-    io,
+    io::{self, Write},
     net::TcpListener,
     os::unix::{
         fs::{PermissionsExt, chown},
@@ -61,7 +61,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     let ended = runtime.block_on(supervise(parts, &paths));
     let removed = remove_instance(lease.instance, &paths.run);
     if let (Err(_), Err(error)) = (&ended, &removed) {
-        eprintln!("windlass: {error:#}");
+        say(&format!("{error:#}"));
     }
     ended.and(removed)
 }
@@ -97,6 +97,11 @@ fn living_shims(sandboxes: &Path) -> io::Result<usize> {
     Ok(living)
 }
 
+/// Tells the operator. The terminal that is told may be gone, which must not end the platform out of order.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "windlass: {text}");
+}
+
 fn helper_socket(paths: &Paths, instance: Instance) -> Result<UnixListener> {
     let path = paths.helper_socket();
     if path.exists() {
@@ -119,10 +124,10 @@ struct Parts {
 /// Keeps the parts running until a signal comes or one cannot be kept; ends them in order either way.
 async fn supervise(mut parts: Parts, paths: &Paths) -> Result<()> {
     let ended = keep(&mut parts).await;
-    eprintln!("windlass: stopping; data stays in {}", paths.data.display());
+    say(&format!("stopping; data stays in {}", paths.data.display()));
     parts.serve.stop().await;
     if tokio::time::timeout(END_WITHIN, end_sandboxes(&Helper::new(paths.helper_socket()))).await.is_err() {
-        eprintln!("windlass: not everything ended in {} seconds; the rest is killed", END_WITHIN.as_secs());
+        say(&format!("not everything ended in {} seconds; the rest is killed", END_WITHIN.as_secs()));
     }
     parts.router.stop().await;
     parts.helper.stop().await;
@@ -150,7 +155,7 @@ async fn end_sandboxes(helper: &Helper) {
     let rows = match helper.list().await {
         Ok(rows) => rows,
         Err(error) => {
-            eprintln!("windlass: cannot see what runs: {error}");
+            say(&format!("cannot see what runs: {error}"));
             return;
         }
     };
@@ -161,7 +166,7 @@ async fn end_sandboxes(helper: &Helper) {
     }
     while let Some(Ok((ended, id))) = ends.join_next().await {
         if let Err(error) = ended {
-            eprintln!("windlass: {id} was not ended: {error}");
+            say(&format!("{id} was not ended: {error}"));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One part of the platform as a child process, started again whenever it ends by itself.
 
+use super::say;
 use anyhow::{Context, Result};
 use model::Instance;
 use std::{
@@ -62,7 +63,7 @@ impl Child {
             let started = Instant::now();
             let process = self.process.insert(self.spawn()?);
             let status = process.wait().await.with_context(|| format!("cannot wait for {verb}"))?;
-            eprintln!("windlass: {verb} ended ({status}); starting it again");
+            say(&format!("{verb} ended ({status}); starting it again"));
             quick_ends = if started.elapsed() < SETTLED { quick_ends + 1 } else { 0 };
             if quick_ends > 0 {
                 tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(quick_ends.min(7))).await;
@@ -79,9 +80,9 @@ impl Child {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(STOP_TIME, process.wait()).await.is_err() {
-            eprintln!("windlass: {} did not end in time and is killed", self.role.verb());
+            say(&format!("{} did not end in time and is killed", self.role.verb()));
             if let Err(error) = process.kill().await {
-                eprintln!("windlass: {} cannot be killed: {error}", self.role.verb());
+                say(&format!("{} cannot be killed: {error}", self.role.verb()));
             }
         }
     }
