@@ -58,6 +58,8 @@ for entry in "$register"/[0-9]*; do
 	[ -e "$entry" ] && [ -e "$(cat "$entry")" ] && left=$((left + 1))
 done
 if [ "$left" = 0 ]; then
-	sed -i '/^windlass:1000000000:3221225472$/d' /etc/subuid /etc/subgid
+	for file in /etc/subuid /etc/subgid; do
+		[ ! -e "$file" ] || sed -i '/^windlass:1000000000:3221225472$/d' "$file"
+	done
 fi
 echo "make clean: $data is gone; base images and packages stay in /var/cache/windlass"
