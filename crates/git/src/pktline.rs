@@ -52,6 +52,9 @@ pub fn encode(data: &[u8]) -> Vec<u8> {
 fn length(head: [u8; 4]) -> io::Result<usize> {
     let bad = || io::Error::new(io::ErrorKind::InvalidData, "not a pkt-line length");
     let text = std::str::from_utf8(&head).map_err(|_| bad())?;
+    if !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(bad());
+    }
     match usize::from_str_radix(text, 16).map_err(|_| bad())? {
         0 => Ok(0),
         size @ 4..=MAX_PACKET_BYTES => Ok(size),

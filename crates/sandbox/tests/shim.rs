@@ -75,11 +75,21 @@ fn what_outstays_its_wall_clock_is_ended_and_told() {
 
 #[test]
 fn a_program_that_does_not_heed_the_first_signal_is_ended_after_the_grace() {
-    let kept = Kept::run(LIMITS, &["/probe", "sleep", "60"]);
+    let kept = Kept::run(LIMITS, &["/probe", "ignore-terminate-and-sleep"]);
+    kept.hears("deaf");
     let begun = Instant::now();
     kept.kill(300);
     assert_eq!(kept.ended().status, 137);
     assert!((300..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_program_that_never_thought_of_the_first_signal_does_not_sit_out_its_grace() {
+    let kept = Kept::run(LIMITS, &["/probe", "sleep", "60"]);
+    let begun = Instant::now();
+    kept.kill(20_000);
+    assert_eq!(kept.ended().status, 137);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn answer_tcp(namespace: &Namespace, port: u16) {
 fn ask(from: &Namespace, to: &str, port: u16) -> Option<String> {
     let address = SocketAddr::new(to.parse::<IpAddr>().unwrap(), port);
     from.run(|| {
-        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(400)).ok()?;
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(800)).ok()?;
         let mut text = String::new();
         stream.read_to_string(&mut text).ok()?;
         Some(text)
@@ -123,6 +123,7 @@ impl Machine {
 const RULE_TO_HOST: &str = "\t\tdrop";
 const RULE_SPECIAL: &str = "ip daddr { 0.0.0.0/8";
 const RULE_TO_TOOLS: &str = "oifname \"wl0-*\" drop";
+const RULE_GIVEN_UP: &str = "reject with tcp reset";
 const RULE_SPOOFED: &str = "fib saddr . iif";
 
 #[test]
@@ -203,6 +204,19 @@ fn the_world_does_not_reach_a_tool_past_the_router() {
     assert_eq!(ask(&machine.world, &tool, 8000), None);
     machine.without_rules(&[RULE_TO_TOOLS]);
     assert!(ask(&machine.world, &tool, 8000).is_some(), "the twin");
+}
+
+#[test]
+fn the_address_of_a_tool_that_has_ended_leads_nowhere() {
+    let machine = Machine::new();
+    let address = machine.tools[0].1.to_string();
+    machine.host.run(|| network(0).remove(&id("tool-a")).unwrap());
+    // Somebody beyond the default route answers for every address.
+    machine.world.ip(&format!("addr add {address}/32 dev lo"));
+    assert_eq!(ask(&machine.host, &address, 80), None);
+    assert!(ask(&machine.host, &machine.tools[1].1.to_string(), 8000).is_some(), "others are reached as before");
+    machine.without_rules(&[RULE_GIVEN_UP, "reject with icmp"]);
+    assert!(ask(&machine.host, &address, 80).is_some(), "the twin");
 }
 
 #[test]

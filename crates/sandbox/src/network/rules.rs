@@ -27,7 +27,9 @@ pub(super) fn interface_prefix(instance: Instance) -> String {
 
 /// The table as a file for `nft -f`, which takes it all or not at all.
 ///
-/// `part` is the instance's share of the pool as `address/prefix`.
+/// `part` is the instance's share of the pool as `address/prefix`. An address in it that no tool has leads nowhere
+/// (`from_host`): else the health check or a request of a tool that has just ended would go out by the machine's
+/// default route, and a stranger's answer would pass for the tool's.
 pub(super) fn text(instance: Instance, part: &str, resolvers: &[Ipv4Addr]) -> String {
     let (table, tools) = (table(instance), format!("\"{}*\"", interface_prefix(instance)));
     let special: Vec<String> = SPECIAL_IPV4.iter().map(ToString::to_string).collect();
@@ -64,6 +66,11 @@ table inet {table} {{
     ct state established,related accept
     ct state new add @connections {{ ip saddr ct count over {MOST_CONNECTIONS} }} drop
 {questions}    ip daddr {{ {special} }} drop
+  }}
+  chain from_host {{
+    type filter hook output priority filter; policy accept;
+    ip daddr {part} oifname != {tools} fib daddr type != local meta l4proto tcp reject with tcp reset
+    ip daddr {part} oifname != {tools} fib daddr type != local reject
   }}
   chain outward {{
     type nat hook postrouting priority srcnat; policy accept;

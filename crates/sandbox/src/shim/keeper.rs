@@ -323,7 +323,11 @@ impl<'a> Keeper<'a> {
 /// any other process.
 fn catches_terminate(pid: i32) -> bool {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
-    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    caught.is_none_or(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
+    let chosen = |field: &str| {
+        let mask = status.lines().find_map(|line| line.strip_prefix(field));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        mask.is_none_or(|mask| mask & (1 << (Signal::TERM.as_raw() - 1)) != 0)
+    };
+    // One that ignores the signal on purpose has asked for its grace.
+    chosen("SigCgt:") || chosen("SigIgn:")
 }
