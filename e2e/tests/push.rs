@@ -86,3 +86,14 @@ fn other_branches_build_and_are_not_deployed() {
     tool.push_ref(":main").failed().says("the production branch stays");
     tool.push_ref(":idea").succeeded();
 }
+
+#[test]
+fn a_release_command_may_stand_in_project_toml() {
+    let world = World::new();
+    let tool = world.tool("migrating", "stdlib-http");
+    let project = "[_]\nschema-version = \"0.2\"\n[_.metadata.windlass]\nrelease = \"python3 -c 'raise SystemExit(3)'\"\n";
+    tool.write("project.toml", project);
+    tool.push().failed().says("release   failed: the release command failed").says("It ended with status 3.");
+    tool.edit("project.toml", "SystemExit(3)", "SystemExit(0)");
+    tool.push().succeeded().says("live");
+}

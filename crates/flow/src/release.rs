@@ -50,9 +50,9 @@ pub(crate) async fn release(
     let config = json!({ "health": plan.health, "env": plan.launch_env, "web": plan.web });
     let new = NewRelease { tool: run.tool, run: run.id, processes, config };
     let release = line.store.create_release(&new).await?;
-    if plan.release.is_some() && release.processes.contains_key(&release_process()?) {
-        log.say(&format!("v{}: running the release command", release.number));
-        if let Err(error) = command(line, run, tool, &release).await {
+    if let Some(planned) = &plan.release {
+        log.say(&format!("v{}: running the release command (from {})", release.number, planned.from));
+        if let Err(error) = command(line, run, tool, &release, &planned.text).await {
             // A fault of ours is tried again, with the same release.
             if matches!(error, StationError::Told { .. }) {
                 line.store.release_failed(run.tool, release.number).await?;
@@ -100,15 +100,24 @@ fn sandbox_id(run: &Run) -> Result<SandboxId, StationError> {
         .map_err(|_| StationError::Inconsistent("a run's id is no name".to_owned()))
 }
 
-/// The process type whose command runs before the switch (Heroku's release phase).
-fn release_process() -> Result<ProcessType, StationError> {
-    "release".parse().map_err(|_| StationError::Inconsistent("`release` is no process type".to_owned()))
-}
-
-async fn command(line: &Line, run: &Run, tool: &Tool, release: &Release) -> Result<(), StationError> {
+/// Runs the release command in the new image, with the environment of `web` (Heroku's release phase).
+async fn command(
+    line: &Line,
+    run: &Run,
+    tool: &Tool,
+    release: &Release,
+    text: &str,
+) -> Result<(), StationError> {
     let id = sandbox_id(run)?;
-    let identity = Identity { tool, release, process: release_process()?, number: 1 };
+    let identity = Identity { tool, release, process: ProcessType::web(), number: 1 };
     let mut spec = service::spec(line, &id, &identity).await?;
+    // Its author's shell, inside the sandbox; no shell of ours ever sees the text.
+    spec.argv = ["/cnb/lifecycle/launcher", "--", "bash", "-c", text].map(str::to_owned).to_vec();
+    for (name, value) in &mut spec.env {
+        if name == "WINDLASS_PROCESS" {
+            "release.1".clone_into(value);
+        }
+    }
     spec.kind = Kind::Task;
     spec.limits = line.settings.task_limits;
     spec.network = Network::Tool;
