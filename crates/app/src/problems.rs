@@ -77,14 +77,7 @@ pub fn internal(what: &str, error: &dyn Error) -> Problem {
     // Without random bytes the id is zeros: still a row in the log to look for.
     let _ = getrandom::fill(&mut bytes);
     let id = hex::encode(bytes);
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        chain.push_str(": ");
-        chain.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    tracing::error!(id, what, error = chain, "a request failed by the platform's fault");
+    tracing::error!(id, what, error = model::sentence::of(error), "a request failed by the platform's fault");
     Problem::new(
         "platform-fault",
         500,

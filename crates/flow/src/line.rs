@@ -71,7 +71,7 @@ impl StationError {
             }
             fault => {
                 let id = short_id();
-                let chain = chain(&fault);
+                let chain = model::sentence::of(&fault);
                 tracing::error!(fault = id, chain, "a step failed by the platform's fault");
                 let detail =
                     format!("This is not your code's fault. The operator finds it in the log as {id}.");
@@ -83,18 +83,6 @@ impl StationError {
             }
         }
     }
-}
-
-/// An error with all its sources, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 fn short_id() -> String {

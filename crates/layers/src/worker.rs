@@ -50,20 +50,8 @@ fn run<T: Serialize>(name: &str, work: impl FnOnce() -> Result<T, Box<dyn Error>
     match work().and_then(|answer| print(&answer)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("windlass {name}: {}", chain(error.as_ref()));
+            eprintln!("windlass {name}: {}", model::sentence::of(error.as_ref()));
             ExitCode::FAILURE
         }
     }
-}
-
-/// One sentence: the error and what caused it.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

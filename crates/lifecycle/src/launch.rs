@@ -39,7 +39,7 @@ struct Image {
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let Err(error) = launch(&arguments, std::env::vars_os().collect());
-    eprintln!("ERROR: failed to launch: {}", crate::sentence::of(&error));
+    eprintln!("ERROR: failed to launch: {}", model::sentence::of(&error));
     ExitCode::from(error.exit_code())
 }
 

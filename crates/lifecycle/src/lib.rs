@@ -13,5 +13,4 @@ pub mod inputs;
 pub mod launch;
 pub mod program;
 pub mod restore;
-mod sentence;
 pub mod worker;

@@ -124,13 +124,7 @@ fn input_status(error: &InputError, other: u8) -> u8 {
 
 /// An error with all its causes.
 fn tell(phase: &str, error: &dyn Error, status: u8) -> ExitCode {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    fail(phase, &text, status)
+    fail(phase, &model::sentence::of(error), status)
 }
 
 fn fail(phase: &str, text: &dyn std::fmt::Display, status: u8) -> ExitCode {

@@ -24,7 +24,7 @@ pub fn export(data: &Path) -> ExitCode {
     match work(data) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("windlass export: {}", crate::sentence::of(error.as_ref()));
+            eprintln!("windlass export: {}", model::sentence::of(error.as_ref()));
             ExitCode::FAILURE
         }
     }

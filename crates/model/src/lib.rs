@@ -12,6 +12,7 @@ pub mod paths;
 pub mod policy;
 pub mod problem;
 pub mod run;
+pub mod sentence;
 pub mod time;
 
 pub use digest::{DiffId, Digest};

@@ -92,23 +92,12 @@ enum ShimError {
     Runtime(#[from] RuntimeError),
 }
 
-/// An error with its causes on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 /// `windlass shim`: keeps one container from its creation to its end. Exit status 0 when `exit.json` was written.
 pub fn main() -> ExitCode {
     match inherit::take().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("windlass shim: {}", chain(&error));
+            eprintln!("windlass shim: {}", model::sentence::of(&error));
             ExitCode::FAILURE
         }
     }
@@ -130,7 +119,7 @@ fn run(inherited: inherit::Inherited) -> Result<(), ShimError> {
             inherit::say(ready, &Ready::Ended)
         }
         Err(error) => {
-            inherit::say(ready, &Ready::Failed { text: chain(&error) })?;
+            inherit::say(ready, &Ready::Failed { text: model::sentence::of(&error) })?;
             Err(error)
         }
     }

@@ -69,13 +69,6 @@ fn worker(kind: &str) -> ExitCode {
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    eprintln!("windlass worker: {text}");
+    eprintln!("windlass worker: {}", model::sentence::of(error));
     ExitCode::FAILURE
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use model::Instance;
 use std::{
     env,
-    net::TcpListener,
+    net::{IpAddr, Ipv4Addr, TcpListener},
     os::{fd::OwnedFd, unix::net::UnixListener},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -72,8 +72,7 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
         hooks: up::hooks::directory(&paths),
         ca_bundle: settings.egress.ca_bundle.clone(),
         network_pool: settings.network.pool.clone(),
-        resolvers: sandbox::network::tool::system_resolvers()
-            .context("cannot read the machine's resolvers")?,
+        resolvers: resolvers(settings)?,
         free_reserve_bytes: FREE_RESERVE_BYTES,
         paths,
     };
@@ -88,4 +87,15 @@ fn router(settings: &Settings) -> Result<()> {
     let config = router::Config { domain: settings.server.domain.clone(), paths };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     Ok(runtime.block_on(router::serve(config, TcpListener::from(socket()?)))?)
+}
+
+/// What running tools may ask for names: the operator's resolver, else the machine's own.
+fn resolvers(settings: &Settings) -> Result<Vec<Ipv4Addr>> {
+    match settings.egress.resolver {
+        Some(IpAddr::V4(resolver)) => Ok(vec![resolver]),
+        Some(IpAddr::V6(resolver)) => {
+            bail!("windlass.toml: egress.resolver is {resolver}, but running tools speak IPv4 only; name an IPv4 one")
+        }
+        None => sandbox::network::tool::system_resolvers().context("cannot read the machine's resolvers"),
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) struct Egress {
     pub hosts: Vec<String>,
     /// Special-purpose networks in which registries answer here: site mirrors, inspecting hops. `address/prefix`.
     pub allow_networks: Vec<String>,
-    /// Asked instead of the machine's own resolver.
+    /// Asked instead of the machine's own resolver, by builds and by running tools.
     pub resolver: Option<IpAddr>,
     /// The CA bundle that builds see; needed where a hop inspects TLS. Never part of an image.
     pub ca_bundle: Option<PathBuf>,

@@ -2,7 +2,7 @@
 
 use super::keep::{self, Kept};
 use super::place::{self, Place, Record};
-use super::refusal::{Refusal, chain};
+use super::refusal::Refusal;
 use super::{State, bundle, check, disk, spawn};
 use crate::mounts::{Plan, ROOT};
 use crate::network::egress as build_network;
@@ -27,7 +27,7 @@ const BUILD_RESOLVER: &str = "nameserver 127.0.0.1\noptions timeout:2 attempts:2
 pub(crate) fn create(state: &Arc<State>, spec: &SandboxSpec, log: &OwnedFd) -> Result<Answer, Refusal> {
     check::check(spec)?;
     if let Network::Egress(policy) = &spec.network {
-        policy.check().map_err(|error| Refusal::new("sandbox-refused", chain(&error)))?;
+        policy.check().map_err(|error| Refusal::new("sandbox-refused", model::sentence::of(&error)))?;
     }
     let _busy = state.occupy(&spec.id);
     if let Some(kept) = state.find(&spec.id) {

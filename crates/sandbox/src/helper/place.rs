@@ -117,7 +117,7 @@ pub(crate) fn layer_paths(data: &Path, store_id: u32, layers: &[LayerRef]) -> Re
                 )
             };
             let tree = crate::mounts::open_beneath(data, &path)
-                .map_err(|error| missing(super::refusal::chain(&error)))?;
+                .map_err(|error| missing(model::sentence::of(&error)))?;
             let stat = rustix::fs::fstat(&tree).map_err(|error| missing(error.to_string()))?;
             let of_store = store_id..store_id + model::instance::RANGE_SIZE;
             if !of_store.contains(&stat.st_uid) || !of_store.contains(&stat.st_gid) {

@@ -20,7 +20,7 @@ impl Refusal {
 
     /// The platform's own failure: `what` could not be done, because of `error` and its causes.
     pub(crate) fn platform(what: impl fmt::Display, error: &dyn Error) -> Self {
-        Self::new("platform", format!("{what}: {}", chain(error)))
+        Self::new("platform", format!("{what}: {}", model::sentence::of(error)))
     }
 }
 
@@ -31,15 +31,3 @@ impl fmt::Display for Refusal {
 }
 
 impl Error for Refusal {}
-
-/// An error and its causes in one line: no type but this crosses the socket.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

@@ -1,6 +1,6 @@
 //! The helper's socket: one thread per connection, one request per connection.
 
-use super::refusal::{Refusal, chain};
+use super::refusal::Refusal;
 use super::{State, create, facts, workers};
 use crate::request::{Answer, Request};
 use crate::wire;
@@ -66,7 +66,7 @@ fn converse(state: &Arc<State>, mut stream: UnixStream) {
         Ok(Some(received)) => received,
         Ok(None) => return,
         Err(error) => {
-            reply(&mut stream, &refused(Refusal::new("bad-request", chain(&error))));
+            reply(&mut stream, &refused(Refusal::new("bad-request", model::sentence::of(&error))));
             return;
         }
     };

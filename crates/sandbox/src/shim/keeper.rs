@@ -218,9 +218,9 @@ impl<'a> Keeper<'a> {
     }
 
     fn start(&mut self) -> Result<(), String> {
-        self.runtime.start().map_err(|error| super::chain(&error))?;
+        self.runtime.start().map_err(|error| model::sentence::of(&error))?;
         self.started = Some(Instant::now());
-        privilege::drop_to(self.config.drop_to).map_err(|error| super::chain(&error))?;
+        privilege::drop_to(self.config.drop_to).map_err(|error| model::sentence::of(&error))?;
         memory::release_code();
         Ok(())
     }
@@ -252,7 +252,7 @@ impl<'a> Keeper<'a> {
                 self.memory.count_until = self.memory.count_until.filter(|until| *until > Instant::now());
             }
             Err(error) => {
-                eprintln!("windlass shim {}: {}", self.config.id, super::chain(&error));
+                eprintln!("windlass shim {}: {}", self.config.id, model::sentence::of(&error));
                 self.memory.count_until = None;
             }
         }
@@ -287,7 +287,7 @@ impl<'a> Keeper<'a> {
             ))?;
         self.noted(|container, log| container.out.drain(log).and(container.err.drain(log)));
         let usage = self.container.group.usage().map_err(|error| {
-            eprintln!("windlass shim {}: {}", self.config.id, super::chain(&error));
+            eprintln!("windlass shim {}: {}", self.config.id, model::sentence::of(&error));
         });
         if let Ok(usage) = usage {
             self.memory.counted = usage.memory_kills;
