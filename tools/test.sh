@@ -37,4 +37,4 @@ wait "$making" || {
 	exit 1
 }
 making=
-WINDLASS_TEST_BASE=$(cat "$images") cargo test --workspace
+WINDLASS_TEST_BASE=$(cat "$images") cargo test --workspace --no-fail-fast

@@ -30,6 +30,11 @@ fn a_push_becomes_a_page_and_the_next_one_replaces_it() {
     tool.push().succeeded().says("v2 healthy after");
     assert_eq!(tool.get("/").body, "good day\n");
 
+    // A clone is what was pushed.
+    let clone = tool.directory.with_extension("clone");
+    let url = tool.git(&["remote", "get-url", "windlass"]).unwrap();
+    tool.git_signed_in(&["clone", "--quiet", &url, &clone.display().to_string()]).unwrap();
+    assert!(std::fs::read_to_string(clone.join("app.py")).unwrap().contains("good day"));
     // The branch names what is live, and a push of what is live is none.
     let head = tool.git(&["rev-parse", "HEAD"]).unwrap();
     assert_eq!(tool.git(&["rev-parse", "windlass/main"]).unwrap(), head);

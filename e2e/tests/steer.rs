@@ -69,3 +69,26 @@ fn strangers_see_nothing_and_get_told_how_to_sign_in() {
     let unknown = world.get("nobody.localhost", "/");
     assert_eq!(unknown.status, 404);
 }
+
+#[test]
+fn a_deleted_tool_is_gone_and_its_name_comes_back_empty() {
+    let world = World::new();
+    let tool = world.tool("fleeting", "stdlib-http");
+    tool.push().succeeded();
+    let repositories = || std::fs::read_dir(world.data.join("git")).unwrap().count();
+    assert_eq!(repositories(), 1);
+    assert_eq!(world.cli(&["tools", "delete", "fleeting", "--yes"]).status, 0);
+    wait_for("the end of its page", || tool.get("/").status == 404);
+    assert!(!tool.get("/").body.contains("hello"));
+    wait_for("the end of its repository", || repositories() == 0);
+    wait_for("the end of its processes", || world.shims().is_empty());
+
+    let again = world.tool("fleeting-two", "stdlib-http");
+    again.push().succeeded();
+    assert_eq!(world.cli(&["tools", "create", "fleeting"]).status, 0);
+    assert_eq!(
+        world.cli(&["--tool", "fleeting", "runs", "show", "1"]).status,
+        5,
+        "nothing of the old one is there"
+    );
+}

@@ -22,7 +22,8 @@ use std::{
     io::{ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
-    path::{Path, PathBuf},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
     process::Child,
     time::{Duration, Instant},
 };
@@ -59,6 +60,16 @@ fn policy() -> Policy {
     Policy { hosts: rules, allow_networks: vec!["192.0.2.0/24".to_owned()], resolver: Some(RESOLVER.into()) }
 }
 
+/// The worker where another user may start it: a checkout may be readable by root only. Copied by a child, since a
+/// program that this process had just written could not be started while another test's child holds it open.
+fn readable_by_all(place: &tempfile::TempDir) -> PathBuf {
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = place.path().join("worker");
+    let built = env!("CARGO_BIN_EXE_egress-worker");
+    assert!(std::process::Command::new("cp").arg(built).arg(&program).status().unwrap().success());
+    program
+}
+
 impl Internet {
     fn new() -> Self {
         Self::with(&policy())
@@ -78,10 +89,10 @@ impl Internet {
         let place = tempfile::tempdir().unwrap();
         let log = place.path().join("log");
         let file = OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let program = readable_by_all(&place);
         let worker = host.run(|| {
             let listeners = listen(build.process.as_fd(), policy).unwrap();
-            let program = Path::new(env!("CARGO_BIN_EXE_egress-worker"));
-            start_worker(program, Instance(0), listeners, policy, build.process.as_fd(), file.as_fd())
+            start_worker(&program, Instance(0), listeners, policy, build.process.as_fd(), file.as_fd())
                 .unwrap()
         });
         Self { host, build, worker, log, _place: place }

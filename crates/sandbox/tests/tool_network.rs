@@ -214,7 +214,10 @@ fn the_address_of_a_tool_that_has_ended_leads_nowhere() {
     // Somebody beyond the default route answers for every address.
     machine.world.ip(&format!("addr add {address}/32 dev lo"));
     assert_eq!(ask(&machine.host, &address, 80), None);
-    assert!(ask(&machine.host, &machine.tools[1].1.to_string(), 8000).is_some(), "others are reached as before");
+    assert!(
+        ask(&machine.host, &machine.tools[1].1.to_string(), 8000).is_some(),
+        "others are reached as before"
+    );
     machine.without_rules(&[RULE_GIVEN_UP, "reject with icmp"]);
     assert!(ask(&machine.host, &address, 80).is_some(), "the twin");
 }

@@ -88,13 +88,25 @@ impl<'a> Tool<'a> {
 
     /// The push as a program to start.
     pub fn push_command(&self, refspec: &str) -> Command {
+        let mut command = self.signed_in();
+        command.args(["push", "windlass", refspec]);
+        command
+    }
+
+    /// Runs git with the operator's token and gives what it wrote.
+    pub fn git_signed_in(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.signed_in().args(arguments).output().context("git")?;
+        ensure!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    fn signed_in(&self) -> Command {
         let mut command = self.git_command();
         command
             // The token goes by environment: an argument could be read by every user of the machine.
             .env("GIT_CONFIG_COUNT", "1")
             .env("GIT_CONFIG_KEY_0", "http.extraHeader")
-            .env("GIT_CONFIG_VALUE_0", format!("Authorization: Bearer {}", self.world.token()))
-            .args(["push", "windlass", refspec]);
+            .env("GIT_CONFIG_VALUE_0", format!("Authorization: Bearer {}", self.world.token()));
         command
     }
 

@@ -47,7 +47,7 @@ async fn a_fork_bomb_stops_at_its_limit_and_is_gone_with_its_sandbox() {
 #[tokio::test]
 async fn a_full_disk_is_its_owners_alone() {
     let world = World::new().await;
-    let mut filler = World::service(&["fill", "/tmp/big"]);
+    let mut filler = World::service(&["fill", "/tmp/big", "64"]);
     filler.limits.writable_bytes = 16 * MIB;
     let (_, text) = world.run(&filler).await;
     assert!(text.contains("No space left on device"), "{text}");
@@ -58,7 +58,7 @@ async fn a_full_disk_is_its_owners_alone() {
 #[tokio::test]
 async fn a_build_that_outgrows_its_tree_is_ended_for_it() {
     let world = World::new().await;
-    let mut spec = World::build(&["fill-many", "/workspace"]);
+    let mut spec = World::build(&["each", "fill-many /workspace 200", "sleep 600"]);
     spec.limits.writable_bytes = 64 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert_eq!((ended.status, ended.killed_by), (137, Some(KilledBy::Disk)), "{text}");
@@ -68,7 +68,7 @@ async fn a_build_that_outgrows_its_tree_is_ended_for_it() {
 #[tokio::test]
 async fn one_file_of_a_build_cannot_outrun_the_watch() {
     let world = World::new().await;
-    let mut spec = World::build(&["fill", "/workspace/big"]);
+    let mut spec = World::build(&["fill", "/workspace/big", "64"]);
     spec.limits.writable_bytes = 8 * MIB;
     let (ended, text) = world.run(&spec).await;
     assert!(text.contains("File too large") || ended.status == 128 + 25, "{ended:?} {text}");

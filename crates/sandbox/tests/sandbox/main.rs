@@ -4,6 +4,7 @@
 
 mod confinement;
 mod door;
+mod jail;
 mod life;
 mod limits;
 mod network;

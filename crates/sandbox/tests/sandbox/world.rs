@@ -35,8 +35,7 @@ impl World {
     /// A helper that keeps so many bytes free.
     pub(crate) async fn with_reserve(reserve: u64) -> Self {
         let (instance, lease) = lease();
-        let directory = tempfile::Builder::new().prefix("windlass-sandbox-").tempdir().unwrap();
-        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let directory = place();
         let paths = Paths::new(directory.path().join("data"), directory.path().join("run"));
         let helper = Helper::new(paths.helper_socket());
         let mut world = Self { instance, paths, helper, process: None, directory, reserve, _lease: lease };
@@ -278,6 +277,13 @@ pub(crate) fn own(path: &Path, id: u32) {
             own(&entry.path(), id);
         }
     }
+}
+
+/// A directory that goes with the test and that every id may pass through.
+pub(crate) fn place() -> TempDir {
+    let place = tempfile::Builder::new().prefix("windlass-sandbox-place-").tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    place
 }
 
 /// An instance number that no other test uses at this moment: whoever holds its name in the kernel. Platforms take
