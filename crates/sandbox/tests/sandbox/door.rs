@@ -1,6 +1,6 @@
 //! The helper's socket: who may ask, and what is no request.
 
-use crate::world::{PROBE, World};
+use crate::world::World;
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -10,8 +10,9 @@ use std::path::Path;
 use std::process::Command;
 
 /// What a user with this id gets when it asks for the list.
-fn ask_as(user_id: u32, socket: &Path) -> String {
-    let output = Command::new(PROBE).arg("ask").arg(socket).uid(user_id).gid(user_id).output().unwrap();
+fn ask_as(world: &World, user_id: u32, socket: &Path) -> String {
+    let output =
+        Command::new(world.program()).arg("ask").arg(socket).uid(user_id).gid(user_id).output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -19,11 +20,11 @@ fn ask_as(user_id: u32, socket: &Path) -> String {
 async fn serve_may_ask_and_no_other_user_even_when_the_socket_stands_open() {
     let world = World::new().await;
     let socket = world.paths.helper_socket();
-    assert_eq!(ask_as(world.instance.serve_id(), &socket).trim(), "[]");
-    let stranger = ask_as(world.instance.router_id(), &socket);
+    assert_eq!(ask_as(&world, world.instance.serve_id(), &socket).trim(), "[]");
+    let stranger = ask_as(&world, world.instance.router_id(), &socket);
     assert!(stranger.contains("Permission denied"), "{stranger}");
     std::fs::set_permissions(&socket, Permissions::from_mode(0o666)).unwrap();
-    let stranger = ask_as(world.instance.router_id(), &socket);
+    let stranger = ask_as(&world, world.instance.router_id(), &socket);
     assert!(stranger.contains("may not ask the helper"), "{stranger}");
 }
 

@@ -1,7 +1,7 @@
 //! Landlock around git, with its twin: the same git as the same user without it.
 
 use crate::workers::commit_in;
-use crate::world::{PROBE, World, place, work};
+use crate::world::{World, place, work};
 use model::ToolId;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -40,7 +40,7 @@ async fn a_hook_reaches_its_repository_and_our_socket_and_without_the_jail_the_h
     let (tool, neighbour) = (repository(&world).await, repository(&world).await);
     let hooks = world.paths.run.join("hooks");
     fs::create_dir(&hooks).unwrap();
-    symlink(PROBE, hooks.join("reference-transaction")).unwrap();
+    symlink(world.program(), hooks.join("reference-transaction")).unwrap();
     let socket = world.paths.run.join("hook.sock");
     let _listener = UnixListener::bind(&socket).unwrap();
     chown(&socket, Some(world.instance.git_id()), None).unwrap();

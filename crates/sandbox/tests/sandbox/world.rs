@@ -39,6 +39,9 @@ impl World {
         let paths = Paths::new(directory.path().join("data"), directory.path().join("run"));
         let helper = Helper::new(paths.helper_socket());
         let mut world = Self { instance, paths, helper, process: None, directory, reserve, _lease: lease };
+        fs::create_dir(world.program().parent().unwrap()).unwrap();
+        // By a program of its own: no other test's child inherits the copy while it is open for writing.
+        output("/usr/bin/cp", &[PROBE, world.program().to_str().unwrap()]);
         world.start_helper().await;
         world.publish(&base(), |tree| {
             fs::copy(PROBE, tree.join("probe")).unwrap();
@@ -53,8 +56,13 @@ impl World {
         world
     }
 
+    /// The platform's program, where every user may run it: a checkout may be root's alone.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.directory.path().join("bin/probe")
+    }
+
     pub(crate) async fn start_helper(&mut self) {
-        let child = Command::new(PROBE)
+        let child = Command::new(self.program())
             .args(["helper", &self.instance.0.to_string()])
             .args([&self.paths.data, &self.paths.run])
             .env("FREE_RESERVE_BYTES", self.reserve.to_string())
@@ -198,9 +206,10 @@ impl World {
     /// The pid of the process that holds the sandbox's shim lock.
     pub(crate) fn shim_pid(&self, id: &SandboxId) -> rustix::process::Pid {
         let own = self.paths.sandbox_runs().join(id.as_str());
+        let shim = format!("{}\0shim\0", self.program().display());
         for process in fs::read_dir("/proc").unwrap().flatten() {
             let command = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            if command != format!("{PROBE}\0shim\0").into_bytes() {
+            if command != shim.as_bytes() {
                 continue;
             }
             let descriptors = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
