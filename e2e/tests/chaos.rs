@@ -1,5 +1,7 @@
 //! Parts are killed in the middle of a build: the run ends true, and nothing is left.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
 use std::{
     process::Stdio,
     time::{Duration, Instant},

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use store::{BuildMemory, Image, ImageLayer, Layer, Run, StoreError, Tool};
 
-/// Name and group of the user that buildpacks run as, inside the image (CNB_USER_ID).
+/// Name and group of the user that buildpacks run as, inside the image (`CNB_USER_ID`).
 const USER_ID: u32 = 1000;
 /// Longer than any build may take, so that a lost hold ends by itself.
 const HOLD: Duration = Duration::from_secs(2 * 3600);

@@ -49,7 +49,7 @@ pub(crate) async fn deploy(
             return Err(error.into());
         }
         line.store.release_failed(run.tool, number).await?;
-        return Err(StationError::Told { cause: not_ready.cause(limit), problem });
+        return Err(StationError::told(not_ready.cause(limit), problem));
     }
     let took = began.elapsed();
     if tool.wanted == Wanted::Stopped {
@@ -72,10 +72,8 @@ pub(crate) async fn deploy(
     // The reconciler may have told the router the old truth between the two.
     line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
     branch::advance(line, run, StepKind::Deploy, live_before.as_deref()).await?;
-    let mut text = format!("v{number} healthy after {}", size::seconds(took));
-    if let Some(old) = before.filter(|old| *old != number) {
-        text.push_str(&format!(" · v{old} stops"));
-    }
+    let old = before.filter(|old| *old != number).map_or_else(String::new, |old| format!(" · v{old} stops"));
+    let text = format!("v{number} healthy after {}{old}", size::seconds(took));
     log.say(&text);
     // The reconciler ends what is no longer wanted.
     line.nudge.all();

@@ -38,7 +38,7 @@ pub struct Line {
 pub enum StationError {
     /// Told to the pusher as it is.
     #[error("{problem}")]
-    Told { cause: Cause, problem: Problem },
+    Told { cause: Cause, problem: Box<Problem> },
     #[error("the store")]
     Store(#[from] StoreError),
     #[error("the runtime")]
@@ -54,14 +54,19 @@ pub enum StationError {
 impl StationError {
     /// A failure that is the tool's own.
     pub fn tool(problem: Problem) -> Self {
-        Self::Told { cause: Cause::Tool, problem }
+        Self::told(Cause::Tool, problem)
+    }
+
+    /// A failure that the pusher reads as it is.
+    pub fn told(cause: Cause, problem: Problem) -> Self {
+        Self::Told { cause, problem: Box::new(problem) }
     }
 
     /// What the engine writes down. Faults of the platform get a short id that the operator finds in the log; their
     /// causes stay there.
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Told { cause, problem } => Outcome::Failed { cause, problem },
+            Self::Told { cause, problem } => Outcome::Failed { cause, problem: *problem },
             // What the tree itself asks for is too much: its variables are too many or too long, for example.
             Self::Runtime(RuntimeError::Refused { id, text })
                 if matches!(id.as_str(), "request-too-long" | "sandbox-refused") =>

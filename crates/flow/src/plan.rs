@@ -61,7 +61,7 @@ fn too_large(line: &Line, holds: &str) -> StationError {
     let problem = Problem::new("plan-too-large", 413, "the source tree is too large", detail).hint(
         "Keep data and generated files out of git; large files belong into a database or object storage.",
     );
-    StationError::Told { cause: Cause::Refused, problem }
+    StationError::told(Cause::Refused, problem)
 }
 
 /// The plan that this run's plan step stored.
@@ -101,7 +101,7 @@ fn parse_listing(listing: &[u8]) -> Result<Vec<Entry>, StationError> {
         let path = &row[tab + 1..];
         let bad = path.len() > MAX_PATH_BYTES
             || path.split(|b| *b == b'/').any(|part| part.len() > 255)
-            || path.iter().any(|b| b.is_ascii_control());
+            || path.iter().any(u8::is_ascii_control);
         if bad {
             let shown = logs::clean(&path[..path.len().min(100)]);
             let problem = Problem::new(

@@ -153,5 +153,5 @@ async fn command(
     };
     let problem = Problem::new("release-command", 422, "the release command failed", detail)
         .hint("Nothing was switched: what was live before still is. Its output is above.");
-    Err(StationError::Told { cause, problem })
+    Err(StationError::told(cause, problem))
 }

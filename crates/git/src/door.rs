@@ -53,7 +53,7 @@ impl Door {
     async fn open(&self, headers: &HeaderMap, repository: &str, access: Access) -> Result<Grant, Response> {
         let tool = repository.strip_suffix(".git").unwrap_or(repository);
         let token = token(headers);
-        self.platform.open(token.as_deref(), tool, access).await.map_err(refused)
+        self.platform.open(token.as_deref(), tool, access).await.map_err(|refusal| refused(&refusal))
     }
 }
 
@@ -160,7 +160,7 @@ fn protocol(headers: &HeaderMap) -> Option<String> {
     matches!(value, "version=0" | "version=1" | "version=2").then(|| value.to_owned())
 }
 
-fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FORBIDDEN);
     let mut response = (status, format!("{}\n", refusal.text)).into_response();
     if status == StatusCode::UNAUTHORIZED {

@@ -21,7 +21,8 @@ struct World {
     home: tempfile::TempDir,
     /// One world at a time: a program that this process has just written cannot be started while another test's
     /// child, forked meanwhile, still holds it open for writing (execve(2), ETXTBSY).
-    _turn: MutexGuard<'static, ()>,
+    #[expect(dead_code, reason = "held, not read")]
+    turn: MutexGuard<'static, ()>,
 }
 
 static TURN: Mutex<()> = Mutex::new(());
@@ -37,8 +38,8 @@ struct Ended {
 impl World {
     fn new(order: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let world = Self { home, _turn };
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = Self { home, turn };
         // The program itself may lie where only root can read.
         fs::copy(env!("CARGO_BIN_EXE_lifecycle"), world.path("lifecycle")).unwrap();
         for directory in ["workspace", "layers", "platform/env", "buildpacks", "config/env", "tmp"] {

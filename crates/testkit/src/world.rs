@@ -62,7 +62,8 @@ impl World {
             fs::write(world.settings_file(), text)?;
         }
         world.up()?;
-        world.token = fs::read_to_string(world.data.join("keys/operator-token"))?.trim().to_owned();
+        let token = fs::read_to_string(world.data.join("keys/operator-token"))?;
+        token.trim().clone_into(&mut world.token);
         Ok(world)
     }
 

@@ -1,5 +1,7 @@
 //! The rules of the house, held by a test instead of a page: see "Rooms" in ARCHITECTURE.md.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,

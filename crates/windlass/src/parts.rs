@@ -94,7 +94,9 @@ fn resolvers(settings: &Settings) -> Result<Vec<Ipv4Addr>> {
     match settings.egress.resolver {
         Some(IpAddr::V4(resolver)) => Ok(vec![resolver]),
         Some(IpAddr::V6(resolver)) => {
-            bail!("windlass.toml: egress.resolver is {resolver}, but running tools speak IPv4 only; name an IPv4 one")
+            bail!(
+                "windlass.toml: egress.resolver is {resolver}, but running tools speak IPv4 only; name an IPv4 one"
+            )
         }
         None => sandbox::network::tool::system_resolvers().context("cannot read the machine's resolvers"),
     }

@@ -83,6 +83,7 @@ pub(crate) struct Runs {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "as the keys are called in windlass.toml")]
 pub(crate) struct Git {
     /// Largest upload of one push, and of a whole repository, in MiB.
     pub max_pack_mebibytes: u64,

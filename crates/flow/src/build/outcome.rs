@@ -19,7 +19,7 @@ mod status {
 /// `None`: it ended well. `said`: what buildpacks gave as the reason.
 pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan, said: &[String]) -> Option<StationError> {
     let limits = &line.settings.build_limits;
-    let told = |cause, problem| Some(StationError::Told { cause, problem });
+    let told = |cause, problem| Some(StationError::told(cause, problem));
     match ended.killed_by {
         Some(KilledBy::Memory) => {
             return told(memory(ended, limits.memory_bytes), memory_problem(limits.memory_bytes));

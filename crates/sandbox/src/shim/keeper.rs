@@ -319,7 +319,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// Whether SIGTERM would do anything. To the first process of a PID namespace the kernel delivers only signals that
-/// it catches (pid_namespaces(7)); one without a handler would sit out its grace, so it gets what the signal does to
+/// it catches (`pid_namespaces(7)`); one without a handler would sit out its grace, so it gets what the signal does to
 /// any other process.
 fn catches_terminate(pid: i32) -> bool {
     let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return true };

@@ -74,7 +74,10 @@ pub async fn ranges_are_spent_one_by_one_and_then_there_are_none(town: &Town) {
     }
     let one_more = NewTool { name: "one-more".parse().unwrap(), owner };
     let spent = town.store.create_tool(&one_more, &PLATFORM).await;
-    assert!(matches!(spent, Err(StoreError::Conflict(Conflict::RangesSpent(count))) if count == RANGES_PER_INSTANCE - FIRST_TOOL_RANGE), "{spent:?}");
+    assert!(
+        matches!(spent, Err(StoreError::Conflict(Conflict::RangesSpent(count))) if count == RANGES_PER_INSTANCE - FIRST_TOOL_RANGE),
+        "{spent:?}"
+    );
 }
 
 pub async fn the_first_production_branch_stays(town: &Town) {

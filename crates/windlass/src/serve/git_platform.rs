@@ -25,8 +25,8 @@ impl Platform for GitPlatform {
             Access::Read => self.app.open_to_read(token, tool).await,
             Access::Write => self.app.open_to_push(token, tool).await,
         };
-        let opened = opened.map_err(refusal)?;
-        let actor = self.app.identify(token).await.map_err(refusal)?;
+        let opened = opened.map_err(|problem| refusal(&problem))?;
+        let actor = self.app.identify(token).await.map_err(|problem| refusal(&problem))?;
         let tool = opened.tool;
         let broken = |error: git::repository::GitError| {
             tracing::error!(%error, "a repository cannot be used");
@@ -124,7 +124,7 @@ fn pushed_ref(command: &Command) -> PushedRef {
     PushedRef { name: command.name.clone(), old: object(&command.old), new: object(&command.new) }
 }
 
-fn refusal(problem: Problem) -> Refusal {
+fn refusal(problem: &Problem) -> Refusal {
     let status = match problem.status {
         status @ (401 | 403 | 404 | 429) => status,
         _ => 403,
