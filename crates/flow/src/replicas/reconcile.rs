@@ -51,7 +51,7 @@ pub async fn keep(line: Arc<Line>, mut stop: watch::Receiver<bool>) {
 }
 
 async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError> {
-    // Rows before sandboxes: a copy that is made in between is in the second list and has its row soon.
+    // A copy that is made between the two lists has a row and, as it seems here, no sandbox: judge looks again.
     let sandboxes = line.runtime.list().await?;
     let replicas = line.store.replicas().await?;
     let tools: HashMap<ToolId, Tool> =
@@ -137,6 +137,8 @@ async fn judge(
         if wanted {
             let failed = memory.count_end(replica);
             line.routes.set_failed(replica.tool, failed).await;
+            // The next round supplies another, and need not wait for its time.
+            line.nudge.all();
         }
         return Ok(());
     }
