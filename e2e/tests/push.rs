@@ -102,3 +102,21 @@ fn a_release_command_may_stand_in_project_toml() {
     tool.edit("project.toml", "SystemExit(3)", "SystemExit(0)");
     tool.push().succeeded().says("live");
 }
+
+#[test]
+fn what_is_built_is_the_commit_whatever_its_attributes_say() {
+    let world = World::new();
+    let tool = world.tool("attributed", "stdlib-http");
+    // The first to ask for a new repository are many.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let url = tool.git(&["remote", "get-url", "windlass"]).unwrap();
+            let tool = &tool;
+            scope.spawn(move || tool.git_signed_in(&["ls-remote", &url]).unwrap());
+        }
+    });
+    tool.write(".gitattributes", "* export-ignore\n*.py export-subst eol=crlf\n");
+    tool.edit("app.py", "hello from stdlib-http", "$Format:%h$");
+    tool.push().succeeded().says("live");
+    assert_eq!(tool.get("/").body, "$Format:%h$\n");
+}

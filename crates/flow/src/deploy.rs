@@ -52,6 +52,7 @@ pub(crate) async fn deploy(
         return Err(StationError::told(not_ready.cause(limit), problem));
     }
     let took = began.elapsed();
+    let limits = service::limits(line, &release, &replica.process)?;
     if tool.wanted == Wanted::Stopped {
         log.say("the tool was stopped; this deploy starts it again");
         line.store.set_wanted(run.tool, Wanted::Running, &Actor::Platform).await?;
@@ -78,7 +79,7 @@ pub(crate) async fn deploy(
     // The reconciler ends what is no longer wanted.
     line.nudge.all();
     Ok(
-        json!({ "line": text, "release": number, "first": before.is_none(), "url": line.settings.tool_url(&tool.name) }),
+        json!({ "line": text, "release": number, "first": before.is_none(), "limits": limits, "url": line.settings.tool_url(&tool.name) }),
     )
 }
 

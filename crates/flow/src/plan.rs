@@ -44,6 +44,12 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
         })
         .collect();
 
+    warnings.extend(
+        entries
+            .iter()
+            .filter(|entry| entry.mode == "120000" && pipeline::is_known(&entry.path))
+            .map(|entry| format!("`{}` is a symbolic link and is not read: commit a plain file", entry.path)),
+    );
     let files = read_files(line, run, &entries).await?;
     let mut plan = pipeline::plan(&files).map_err(StationError::tool)?;
     plan.warnings.append(&mut warnings);

@@ -60,16 +60,6 @@ pub(crate) async fn release(
             return Err(error);
         }
     }
-    let unrun: Vec<&str> = release
-        .processes
-        .keys()
-        .map(ProcessType::as_str)
-        .filter(|process| !matches!(*process, "web" | "release"))
-        .collect();
-    let warnings: Vec<String> = unrun
-        .iter()
-        .map(|process| format!("the process type `{process}` is recorded and not run yet"))
-        .collect();
     let text = format!(
         "v{} = sha256:{} ({}, {} new)",
         release.number,
@@ -78,7 +68,7 @@ pub(crate) async fn release(
         size::bytes(report.new_bytes)
     );
     log.say(&text);
-    Ok(json!({ "line": text, "release": release.number, "warnings": warnings }))
+    Ok(json!({ "line": text, "release": release.number }))
 }
 
 /// The number that this run's release step stored.

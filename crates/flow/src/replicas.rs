@@ -219,6 +219,10 @@ fn explain_listeners(listeners: &[SocketAddr]) -> (&'static str, String, String)
         );
         return ("deploy-loopback-only", what, shell);
     }
+    if listeners.iter().any(|address| address.port() == PORT && address.is_ipv6()) {
+        let what = format!("It listens on port {PORT} for IPv6 only; requests come by IPv4.");
+        return ("deploy-ipv6-only", what, shell);
+    }
     match listeners.first() {
         Some(other) => (
             "deploy-wrong-port",
@@ -242,6 +246,7 @@ mod tests {
         assert_eq!(text(&["0.0.0.0:5000"]), "deploy-wrong-port");
         assert_eq!(text(&["127.0.0.1:8000"]), "deploy-loopback-only");
         assert_eq!(text(&["[::1]:8000"]), "deploy-loopback-only");
+        assert_eq!(text(&["[::]:8000"]), "deploy-ipv6-only");
         assert_eq!(text(&[]), "deploy-never-listened");
     }
 }

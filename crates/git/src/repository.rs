@@ -6,7 +6,7 @@ use sandbox::{
     client::{Helper, HelperError, RunningWorker},
     request::{GitService, Worker},
 };
-use std::{collections::BTreeMap, io, os::fd::OwnedFd};
+use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +23,8 @@ const MAX_OUTPUT_BYTES: u64 = 8 * 1024 * 1024;
 pub struct Repositories {
     helper: Helper,
     paths: Paths,
+    /// One repository is made at a time: two `git init` of the same one would meet in its files.
+    making: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// A git process of the helper's, and our ends of its pipes.
@@ -50,7 +52,7 @@ pub enum GitError {
 
 impl Repositories {
     pub fn new(helper: Helper, paths: Paths) -> Self {
-        Self { helper, paths }
+        Self { helper, paths, making: Arc::default() }
     }
 
     /// Starts git on one tool's repository with pipes to all three of its standard streams.
@@ -98,6 +100,16 @@ impl Repositories {
 
     /// Makes the tool's repository; one that is there already stays as it is.
     pub async fn init(&self, tool: ToolId) -> Result<(), GitError> {
+        let repository = self.paths.repository(tool);
+        // Both are there once git has made it; asking the disk outlives a restart and costs no process.
+        let made = || repository.join("HEAD").exists() && repository.join("config").exists();
+        if made() {
+            return Ok(());
+        }
+        let _turn = self.making.lock().await;
+        if made() {
+            return Ok(());
+        }
         self.output(tool, "init", GitService::Init, b"").await.map(drop)
     }
 

@@ -154,6 +154,11 @@ async fn listen(socket: std::path::PathBuf, routes: axum::Router) -> Result<()> 
     }
 }
 
+/// Whether the operator's settings make a platform; the message names the key.
+pub(crate) fn check(settings: &Settings) -> Result<()> {
+    line_settings(settings).map(drop)
+}
+
 fn line_settings(settings: &Settings) -> Result<flow::Settings> {
     let mut hosts = Vec::new();
     for group in &settings.egress.groups {

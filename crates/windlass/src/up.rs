@@ -35,6 +35,9 @@ const SHIMS_WITHIN: Duration = Duration::from_secs(15);
 /// Runs the platform until Ctrl-C, SIGTERM or the end of its terminal, then ends its tools and keeps their data.
 pub(crate) fn run(file: &Path) -> Result<()> {
     let settings = Settings::read(file)?;
+    // The parts run elsewhere: they need the whole path. What they would refuse is refused before anything starts.
+    let file = &file.canonicalize().with_context(|| format!("cannot find {}", file.display()))?;
+    crate::serve::check(&settings)?;
     if !rustix::process::geteuid().is_root() {
         bail!("the platform is started by root; its parts then give that up: sudo windlass up");
     }

@@ -12,6 +12,7 @@ use rustix::fs::Mode;
 use rustix::process::{Pid, PidfdFlags};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -141,11 +142,26 @@ fn git_task(
     Ok(GitTask { program: state.config.git.clone(), argv, env, repository, programs, user_id, group_id })
 }
 
-/// The bare repository's directory: git's own, readable by serve's group.
+/// Outranks a tree's own `.gitattributes` (gitattributes(5)): what is built is the commit, byte for byte, with nothing
+/// left out, replaced or converted.
+const ATTRIBUTES: &str = "* -text -eol -ident -filter -working-tree-encoding -export-ignore -export-subst\n";
+
+/// The bare repository's directory: git's own, readable by serve's group. Its owner is changed last, so that one
+/// which was left half-made is finished.
 fn make_repository(repository: &std::path::Path, user_id: u32, group_id: u32) -> io::Result<()> {
-    match rustix::fs::mkdir(repository, Mode::from_raw_mode(0o750)) {
-        Err(rustix::io::Errno::EXIST) => return Ok(()),
-        other => other?,
+    let made = |path: &std::path::Path| match rustix::fs::mkdir(path, Mode::from_raw_mode(0o750)) {
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        other => other,
+    };
+    made(repository)?;
+    if std::fs::symlink_metadata(repository)?.uid() == user_id {
+        return Ok(());
     }
+    let info = repository.join("info");
+    made(&info)?;
+    let attributes = info.join("attributes");
+    std::fs::write(&attributes, ATTRIBUTES)?;
+    std::fs::set_permissions(&attributes, std::fs::Permissions::from_mode(0o644))?;
+    std::os::unix::fs::lchown(&info, Some(user_id), Some(group_id))?;
     std::os::unix::fs::lchown(repository, Some(user_id), Some(group_id))
 }

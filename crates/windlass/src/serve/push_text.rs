@@ -8,6 +8,7 @@ use model::{
     LogStream, Problem,
     run::{RunState, StepKind, StepState},
 };
+use serde_json::Value;
 use std::{
     collections::HashSet,
     time::{Duration, Instant},
@@ -87,7 +88,7 @@ impl Follower<'_> {
                     self.say(format!(" note      {warning}")).await;
                 }
                 if step.kind == StepKind::Deploy && outputs.is_some_and(|outputs| outputs["first"] == true) {
-                    self.first_time().await;
+                    self.first_time(outputs).await;
                 }
             }
             StepState::Failed { problem, .. } => {
@@ -103,10 +104,17 @@ impl Follower<'_> {
     }
 
     /// What is not there, said once: at a tool's first release.
-    async fn first_time(&self) {
+    async fn first_time(&self, outputs: Option<&Value>) {
+        let limit = |name: &str| outputs.and_then(|outputs| outputs["limits"][name].as_u64()).unwrap_or(0);
+        let (mebibytes, millis) = (limit("memory_bytes") >> 20, limit("cpu_millis"));
+        let limits = format!(
+            "it may use {mebibytes} MiB of memory and {}.{} cores; `windlass logs` says when a limit ended something",
+            millis / 1000,
+            millis % 1000 / 100
+        );
         for text in [
             "files that the tool writes are gone when it is restarted: keep what matters in a database",
-            "memory and CPU are limited; `windlass logs` says when a limit ended something",
+            &limits,
         ] {
             self.say(format!(" note      {text}")).await;
         }
