@@ -37,7 +37,8 @@ fn run_state(tool: &Tool<'_>, number: &str) -> String {
 #[test]
 fn a_killed_helper_serve_or_shim_costs_no_run() {
     let world = World::new();
-    for part in ["helper", "serve", "shim"] {
+    let count = |name: &str| std::fs::read_dir(world.data.join(name)).unwrap().count();
+    for (running, part) in (1..).zip(["helper", "serve", "shim"]) {
         let tool = world.tool(&format!("chaos-{part}"), "slow-build");
         let mut push = push_until_it_builds(&world, &tool);
         match part {
@@ -51,6 +52,10 @@ fn a_killed_helper_serve_or_shim_costs_no_run() {
             state.contains("\"live\"")
         });
         assert_eq!(tool.get("/").body, "built slowly\n", "{part}");
+        // One copy per tool, and nothing of any build: no process, no directory, no unpacked source.
+        wait_for("the end of all else", 15, || {
+            world.shims().len() == running && count("sandboxes") == running && count("scratch") == 0
+        });
     }
 }
 

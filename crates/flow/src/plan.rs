@@ -109,7 +109,7 @@ fn parse_listing(listing: &[u8]) -> Result<Vec<Entry>, StationError> {
             || path.split(|b| *b == b'/').any(|part| part.len() > 255)
             || path.iter().any(u8::is_ascii_control);
         if bad {
-            let shown = logs::clean(&path[..path.len().min(100)]);
+            let shown = String::from_utf8_lossy(&path[..path.len().min(100)]).escape_debug().to_string();
             let problem = Problem::new(
                 "plan-file-name",
                 422,
