@@ -27,6 +27,30 @@ fn what_a_program_says_and_its_status_are_kept() {
 }
 
 #[test]
+fn a_service_that_ends_by_itself_says_so_in_its_log_and_one_that_is_stopped_does_not() {
+    let service = Limits { wall_seconds: None, ..LIMITS };
+    let left = Kept::run(service, &["/probe", "each", "say out", "exit 3"]);
+    assert_eq!((left.ended().status, left.ended().killed_by), (3, None));
+    let last = left.rows().pop();
+    assert_eq!(last, Some((Stream::Platform, "ended with status 3".to_owned())));
+
+    let signalled = Kept::run(service, &["/probe", "each", "say begun", "sleep 60"]);
+    signalled.hears("begun");
+    signalled.group().kill_all().unwrap();
+    assert_eq!((signalled.ended().status, signalled.ended().killed_by), (137, None));
+    assert_eq!(signalled.texts(Stream::Platform), ["ended by signal SIGKILL"]);
+
+    let stopped = Kept::run(service, &["/probe", "sleep", "60"]);
+    stopped.kill(0);
+    assert_eq!(stopped.ended().killed_by, Some(KilledBy::Request));
+    assert_eq!(stopped.texts(Stream::Platform), [""; 0]);
+
+    let hog = Kept::run(service, &["/probe", "allocate", "300"]);
+    assert_eq!(hog.ended().killed_by, Some(KilledBy::Memory));
+    assert_eq!(hog.texts(Stream::Platform), ["killed: memory 64 MiB (a process here needed more)"]);
+}
+
+#[test]
 fn nothing_runs_before_the_start_and_starting_twice_is_starting_once() {
     let kept = Kept::create(LIMITS, &["/probe", "each", "say begun", "sleep 60"]);
     assert_eq!(kept.ask(Ask::State), Reply::State { state: State::Created });

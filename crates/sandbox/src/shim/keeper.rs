@@ -276,10 +276,11 @@ impl<'a> Keeper<'a> {
     /// The tree has ended: the last output, the last numbers, the status.
     fn end(mut self) -> Result<Ended, ShimError> {
         let wall = self.started.map_or(Duration::ZERO, |started| started.elapsed());
-        let status = waitid(WaitId::PidFd(self.container.process.as_fd()), WaitIdOptions::EXITED)
+        let (status, signal) = waitid(WaitId::PidFd(self.container.process.as_fd()), WaitIdOptions::EXITED)
             .map_err(|error| ShimError::Kernel("learn how the container ended", error.into()))?
             .and_then(|status| {
-                status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal))
+                let signal = status.terminating_signal();
+                Some((status.exit_status().or(signal.map(|signal| 128 + signal))?, signal))
             })
             .ok_or(ShimError::Kernel(
                 "learn how the container ended",
@@ -294,11 +295,16 @@ impl<'a> Keeper<'a> {
         }
         self.memory.told_at = None; // The last word is said at once.
         self.tell_memory_kills();
-        self.noted(|_, log| log.finish());
         let killed_for_memory = status == 128 + Signal::KILL.as_raw() && self.memory.counted > 0;
+        let killed_by = self.killed_by.or(killed_for_memory.then_some(KilledBy::Memory));
+        // A service should not end by itself; a build or task should, and its run tells its status.
+        if killed_by.is_none() && self.config.limits.wall_seconds.is_none() {
+            self.tell(&how_it_ended(status, signal));
+        }
+        self.noted(|_, log| log.finish());
         Ok(Ended {
             status,
-            killed_by: self.killed_by.or(killed_for_memory.then_some(KilledBy::Memory)),
+            killed_by,
             memory_peak_bytes: usage.map_or(0, |usage| usage.memory_peak_bytes),
             memory_kills: self.memory.counted,
             cpu_microseconds: usage.map_or(0, |usage| usage.cpu_microseconds),
@@ -316,6 +322,23 @@ impl<'a> Keeper<'a> {
             eprintln!("windlass shim {}: cannot write the log: {error}", self.config.id);
         }
     }
+}
+
+/// What a service's log says of an end that nobody asked for.
+fn how_it_ended(status: i32, signal: Option<i32>) -> String {
+    let Some(number) = signal else { return format!("ended with status {status}") };
+    // The first process of a PID namespace is spared most others (`pid_namespaces(7)`).
+    let name = match Signal::from_named_raw(number) {
+        Some(Signal::KILL) => "SIGKILL",
+        Some(Signal::SEGV) => "SIGSEGV",
+        Some(Signal::BUS) => "SIGBUS",
+        Some(Signal::ILL) => "SIGILL",
+        Some(Signal::FPE) => "SIGFPE",
+        Some(Signal::ABORT) => "SIGABRT",
+        Some(Signal::SYS) => "SIGSYS",
+        _ => return format!("ended by signal {number}"),
+    };
+    format!("ended by signal {name}")
 }
 
 /// Whether SIGTERM would do anything. To the first process of a PID namespace the kernel delivers only signals that
