@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::{Duration, Instant},
@@ -33,16 +33,18 @@ fn never(never: Infallible) -> hyper::Error {
     match never {}
 }
 
-/// When a request's body last moved: a backend's time to answer counts from there.
+/// How a request's body fares: when it last moved, since a backend's time to answer counts from there, and whether
+/// its client broke it.
 #[derive(Clone)]
 pub(crate) struct Activity {
     started: Instant,
     last_milliseconds: Arc<AtomicU64>,
+    broken: Arc<AtomicBool>,
 }
 
 impl Activity {
     pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), last_milliseconds: Arc::default() }
+        Self { started: Instant::now(), last_milliseconds: Arc::default(), broken: Arc::default() }
     }
 
     fn moved(&self) {
@@ -54,6 +56,11 @@ impl Activity {
     pub(crate) fn idle(&self) -> Duration {
         let last = Duration::from_millis(self.last_milliseconds.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(last)
+    }
+
+    /// Whether the body could not be read to its end.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Relaxed)
     }
 }
 
@@ -73,6 +80,9 @@ impl HttpBody for Upload {
     ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         self.activity.moved();
+        if matches!(frame, Some(Err(_))) {
+            self.activity.broken.store(true, Ordering::Relaxed);
+        }
         Poll::Ready(frame)
     }
 

@@ -15,6 +15,7 @@ mod server;
 mod service;
 pub mod table;
 mod tables;
+mod tunnel;
 mod upstream;
 
 #[cfg(test)]

@@ -44,6 +44,11 @@ h1{font-size:1.6rem;line-height:1.3}footer{margin-top:3rem;font-size:.9rem;opaci
 const POLICY: &str = "default-src 'none'; style-src 'sha256-4RH2vuFZV5MKeezR6KzIpM5+PtIKz/plbS64s5ooHD8='; frame-ancestors 'none'; base-uri 'none'";
 
 impl Page {
+    pub(crate) const BROKEN_BODY: Self = Self::BadRequest(
+        "Its body is broken or was not sent to its end. Send it again; if that changes nothing, the program that sent \
+         it frames it wrongly.",
+    );
+
     /// The answer to a client, as HTML when it asks for that.
     pub(crate) fn response(&self, request: &HeaderMap) -> Response<Body> {
         let words = self.words();

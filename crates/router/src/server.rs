@@ -108,7 +108,7 @@ pub(crate) async fn serve_until(
         tracing::warn!(cut = connections.len(), "open requests were cut at the end");
         connections.shutdown().await;
     }
-    // Nothing sends rows any more: what was sent gets written.
+    // Open tunnels end with the service, and then nothing sends rows any more: what was sent gets written.
     drop(service);
     tokio::task::spawn_blocking(move || drop(access)).await.map_err(io::Error::other)?;
     Ok(())

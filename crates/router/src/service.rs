@@ -8,13 +8,13 @@ use crate::{
     pages::Page,
     table::{Route, State},
     tables::{Tables, Target},
+    tunnel::Tunnel,
     upstream::{self, Connection, Failure, Patience},
 };
 use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use hyper_util::rt::TokioIo;
 use model::ToolId;
 use std::{
     collections::HashMap,
@@ -27,7 +27,10 @@ use std::{
     },
     time::Instant,
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+};
 
 /// Open requests of one tool: so many that only a flood or a tool that hangs reaches it.
 const TOOL_REQUESTS: usize = 512;
@@ -40,6 +43,8 @@ pub(crate) struct Service {
     pub(crate) patience: Patience,
     places: Mutex<HashMap<ToolId, Arc<Semaphore>>>,
     turn: AtomicUsize,
+    /// Connections that changed their protocol. They end with the service.
+    tunnels: Mutex<JoinSet<()>>,
 }
 
 /// A request that may go on, as its client sent it.
@@ -60,8 +65,8 @@ impl Service {
         serve_socket: PathBuf,
         patience: Patience,
     ) -> Self {
-        let (places, turn) = (Mutex::default(), AtomicUsize::new(0));
-        Self { tables, access, serve_socket, patience, places, turn }
+        let (places, turn, tunnels) = (Mutex::default(), AtomicUsize::new(0), Mutex::default());
+        Self { tables, access, serve_socket, patience, places, turn, tunnels }
     }
 
     /// Answers one request; every trouble is a page.
@@ -101,9 +106,13 @@ impl Service {
             Err(page) => Err(page),
         };
         match answer {
-            Ok((answer, place)) => {
-                row.status = answer.status();
-                Ok(answer.map(|body| Download { body, row, _place: place }.boxed_unsync()))
+            Ok((Answer { response, tunnel }, place)) => {
+                row.status = response.status();
+                let Some(tunnel) = tunnel else {
+                    return Ok(response.map(|body| Download { body, row, _place: place }.boxed_unsync()));
+                };
+                self.keep(carry(tunnel, row, place));
+                Ok(response.map(BodyExt::boxed_unsync))
             }
             Err(page) => {
                 let response = page.response(accept);
@@ -112,6 +121,14 @@ impl Service {
                 Ok(response)
             }
         }
+    }
+
+    /// Runs a tunnel until it, or the service, ends.
+    fn keep(&self, tunnel: impl Future<Output = ()> + Send + 'static) {
+        let mut tunnels = self.tunnels.lock().unwrap_or_else(PoisonError::into_inner);
+        // The set keeps the outcome of every task until somebody asks.
+        while tunnels.try_join_next().is_some() {}
+        tunnels.spawn(tunnel);
     }
 
     /// A place among the tool's open requests, or the page that stands for its state.
@@ -134,12 +151,7 @@ impl Service {
     }
 
     /// The first backend that accepts the connection answers; they are tried in turn.
-    async fn ask_backends(
-        &self,
-        asked: Asked,
-        route: &Route,
-        row: &mut Row,
-    ) -> Result<Response<Incoming>, Page> {
+    async fn ask_backends(&self, asked: Asked, route: &Route, row: &mut Row) -> Result<Answer, Page> {
         let count = route.backends.len();
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         for offset in 0..count {
@@ -184,25 +196,41 @@ impl Service {
                     let sent = upstream::exchange(connection, request, &Activity::new(), patience).await;
                     sent.map(|mut response| {
                         headers::to_client(response.headers_mut(), &request_id, false);
-                        response
+                        Answer { response, tunnel: None }
                     })
                 }
                 Err(failure) => Err(failure),
             };
         }
-        answer.map(|response| response.map(BodyExt::boxed_unsync)).map_err(|failure| {
-            tracing::warn!(%failure, cause = ?failure.source(), "the platform did not answer");
-            Page::PlatformAway
-        })
+        match answer {
+            Ok(Answer { response, tunnel }) => {
+                if let Some(tunnel) = tunnel {
+                    self.keep(async move { tunnel.carry(&mut 0).await });
+                }
+                Ok(response.map(BodyExt::boxed_unsync))
+            }
+            Err(Failure::Request(_)) => Err(Page::BROKEN_BODY),
+            Err(failure) => {
+                tracing::warn!(%failure, cause = ?failure.source(), "the platform did not answer");
+                Err(Page::PlatformAway)
+            }
+        }
     }
 }
 
-/// Sends a request on and gives the answer with the client's headers; a changed protocol is connected through.
+/// What a backend answered, with the client's headers.
+struct Answer {
+    response: Response<Incoming>,
+    /// What is to be connected through, when the protocol changes.
+    tunnel: Option<Tunnel>,
+}
+
+/// Sends a request on and gives the answer.
 async fn send(
     asked: Asked,
     connection: Box<dyn Connection>,
     patience: std::time::Duration,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Answer, Failure> {
     let Asked { mut parts, body, host, client, request_id, upgrade } = asked;
     headers::to_backend(&mut parts.headers, &host, client, &request_id);
     let activity = Activity::new();
@@ -210,24 +238,21 @@ async fn send(
     let request = Request::from_parts(to_origin(parts), body);
     let mut response = upstream::exchange(connection, request, &activity, patience).await?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switched {
-        let backend = hyper::upgrade::on(&mut response);
-        match upgrade {
-            Some(client) => drop(tokio::spawn(tunnel(client, backend))),
-            // Nobody asked for another protocol.
-            None => return Err(Failure::Protocol),
-        }
-    }
+    let tunnel = if switched {
+        // Without an upgrade nobody asked for another protocol.
+        let client = upgrade.ok_or(Failure::Protocol)?;
+        Some(Tunnel { client, backend: hyper::upgrade::on(&mut response) })
+    } else {
+        None
+    };
     headers::to_client(response.headers_mut(), &request_id, switched);
-    Ok(response)
+    Ok(Answer { response, tunnel })
 }
 
-async fn tunnel(client: OnUpgrade, backend: OnUpgrade) {
-    if let (Ok(client), Ok(backend)) = tokio::join!(client, backend) {
-        let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-        // Either side may go at any time; that is how these connections end.
-        let _ = tokio::io::copy_bidirectional(&mut client, &mut backend).await;
-    }
+/// Carries a tool's tunnel; as with a [`Download`], its row is written and its place given back when it has ended.
+async fn carry(tunnel: Tunnel, mut row: Row, _place: OwnedSemaphorePermit) {
+    tunnel.carry(&mut row.sent_bytes).await;
+    row.complete = true;
 }
 
 fn check(request: &Request<Incoming>) -> Result<Host, Page> {
@@ -252,6 +277,7 @@ fn page_of(failure: &Failure, tool: &str) -> Page {
         Failure::Unreachable(_) | Failure::Broken(_) | Failure::Protocol => {
             Page::Unreachable(tool.to_owned())
         }
+        Failure::Request(_) => Page::BROKEN_BODY,
         Failure::Slow => Page::Slow(tool.to_owned()),
     }
 }

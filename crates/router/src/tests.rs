@@ -117,6 +117,13 @@ impl World {
         String::from_utf8(answer).unwrap()
     }
 
+    /// The rows of the tool's requests; the router has ended.
+    fn rows(&self) -> Vec<String> {
+        let mut reader = logs::Reader::open(&self.paths.log(self.tool_id, &LogStream::Router), 0).unwrap();
+        let rows = std::iter::from_fn(|| reader.next_row().unwrap());
+        rows.map(|entry| String::from_utf8(entry.row.bytes).unwrap()).collect()
+    }
+
     /// A GET for a host, with more header lines.
     fn get(&self, host: &str, lines: &str) -> String {
         self.say(format!("GET / HTTP/1.1\r\nHost: {host}\r\n{lines}Connection: close\r\n\r\n").as_bytes())

@@ -60,6 +60,9 @@ pub(crate) enum Failure {
     Unreachable(#[source] io::Error),
     #[error("the connection ended without an answer, or with one that is no HTTP")]
     Broken(#[source] hyper::Error),
+    /// The client's fault: the backend never got the whole request.
+    #[error("the request's body is broken or was not sent to its end")]
+    Request(#[source] hyper::Error),
     #[error("another protocol was answered than asked for")]
     Protocol,
     #[error("no answer in time")]
@@ -108,6 +111,7 @@ pub(crate) async fn exchange(
     loop {
         let left = patience.saturating_sub(activity.idle());
         match timeout(left, &mut answer).await {
+            Ok(Err(error)) if activity.is_broken() => return Err(Failure::Request(error)),
             Ok(answer) => return answer.map_err(Failure::Broken),
             Err(_) if activity.idle() >= patience => return Err(Failure::Slow),
             // The request's body has moved meanwhile.

@@ -4,7 +4,9 @@ use super::{World, read_head, status};
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    os::unix::net::UnixListener,
     sync::mpsc::channel,
+    thread,
     time::Duration,
 };
 
@@ -145,4 +147,26 @@ fn an_answer_that_breaks_off_is_not_made_to_look_whole() {
     });
     let answer = world.get("wordcount.localhost", "");
     assert!(answer.contains("first") && !answer.ends_with("0\r\n\r\n"), "{answer}");
+}
+
+#[test]
+fn a_body_that_its_client_broke_is_the_clients_fault_and_not_the_tools() {
+    let read_all = |mut stream: TcpStream| {
+        let _ = stream.read_to_end(&mut Vec::new());
+    };
+    let mut world = World::with_tool(read_all);
+    let request = |host: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno length\r\n"
+        )
+    };
+    let answer = world.say(request("wordcount.localhost").as_bytes());
+    assert_eq!(status(&answer), "400", "{answer}");
+    assert!(answer.contains("Its body is broken or was not sent to its end"), "{answer}");
+    let listener = UnixListener::bind(world.paths.serve_socket()).unwrap();
+    thread::spawn(move || listener.accept().unwrap().0.read_to_end(&mut Vec::new()));
+    assert_eq!(status(&world.say(request("localhost").as_bytes())), "400");
+    world.stop();
+    let rows = world.rows();
+    assert!(rows.len() == 1 && rows[0].starts_with("POST / 400 "), "{rows:?}");
 }

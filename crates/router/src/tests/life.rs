@@ -4,6 +4,7 @@ use super::{World, listening_tool, read_head, status, tool};
 use crate::{Control, ControlError, State, Table};
 use std::{
     io::{Read, Write},
+    net::{Shutdown, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -100,6 +101,62 @@ fn a_tool_that_hangs_takes_no_place_from_others() {
     }
 }
 
+/// Opens a web socket and reads the head of the answer and the first word.
+fn open_web_socket(world: &World) -> TcpStream {
+    let mut stream = world.connect();
+    let request = "GET /socket HTTP/1.1\r\nHost: wordcount.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 101 "));
+    let mut word = [0; 5];
+    stream.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"hello");
+    stream
+}
+
+/// A tool that switches, says "hello", and repeats all it hears.
+fn echo(mut stream: TcpStream) {
+    read_head(&mut stream);
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
+    stream.write_all(switch.as_bytes()).unwrap();
+    let mut heard = stream.try_clone().unwrap();
+    let _ = std::io::copy(&mut heard, &mut stream);
+}
+
+#[test]
+fn a_web_socket_leaves_its_row_when_it_ends_or_is_cut_with_the_router() {
+    let mut world = World::with_tool(echo);
+    let mut left = open_web_socket(&world);
+    thread::sleep(Duration::from_millis(300));
+    left.write_all(b"ping").unwrap();
+    left.shutdown(Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    left.read_to_string(&mut answer).unwrap();
+    assert_eq!(answer, "ping");
+    let open = open_web_socket(&world);
+    let started = Instant::now();
+    world.stop();
+    assert!(started.elapsed() < Duration::from_secs(2), "an open web socket is not waited for");
+    drop(open);
+    let rows = world.rows();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    assert!(rows[0].starts_with("GET /socket 101 9 B ") && !rows[0].ends_with(" cut"), "{}", rows[0]);
+    let words: Vec<&str> = rows[0].split(' ').collect();
+    assert!(words[5].parse::<f64>().unwrap() >= 300.0, "its whole time: {}", rows[0]);
+    assert!(rows[1].starts_with("GET /socket 101 5 B ") && rows[1].ends_with(" cut"), "{}", rows[1]);
+}
+
+#[test]
+fn an_open_web_socket_keeps_its_place_among_the_requests_of_its_tool() {
+    let world = World::with_tool(echo);
+    let open: Vec<_> = (0..512).map(|_| open_web_socket(&world)).collect();
+    assert!(world.get("wordcount.localhost", "").contains("wordcount is busy"));
+    drop(open);
+    let until = Instant::now() + Duration::from_secs(5);
+    while world.get("wordcount.localhost", "").contains("wordcount is busy") {
+        assert!(Instant::now() < until, "the places are given back");
+    }
+}
+
 #[test]
 fn every_request_of_a_tool_leaves_a_row_without_address_or_query() {
     let (answer, _heard) = listening_tool();
@@ -110,10 +167,7 @@ fn every_request_of_a_tool_leaves_a_row_without_address_or_query() {
     world.get("wordcount.localhost", "X-Request-Id: request-2\r\n");
     world.get("nobody.localhost", "");
     world.stop();
-    let path = world.paths.log(world.tool_id, &model::LogStream::Router);
-    let mut reader = logs::Reader::open(&path, 0).unwrap();
-    let rows = std::iter::from_fn(|| reader.next_row().unwrap());
-    let rows: Vec<String> = rows.map(|entry| String::from_utf8(entry.row.bytes).unwrap()).collect();
+    let rows = world.rows();
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert!(
         rows[0].starts_with("GET /page 200 5 B ") && rows[0].ends_with(" ms v12 request-1"),

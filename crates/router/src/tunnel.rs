@@ -1,0 +1,63 @@
+//! Connections that changed their protocol, as web sockets do: bytes go through both ways until one side leaves.
+
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+
+/// Both sides, once each has heard of the change.
+pub(crate) struct Tunnel {
+    pub(crate) client: OnUpgrade,
+    pub(crate) backend: OnUpgrade,
+}
+
+impl Tunnel {
+    /// Carries bytes until a side leaves; what the client got is counted as it goes, since this may be cut.
+    pub(crate) async fn carry(self, sent_bytes: &mut u64) {
+        if let (Ok(client), Ok(backend)) = tokio::join!(self.client, self.backend) {
+            let mut client = Counted { stream: TokioIo::new(client), sent_bytes };
+            // Either side may go at any time; that is how these connections end.
+            let _ = copy_bidirectional(&mut client, &mut TokioIo::new(backend)).await;
+        }
+    }
+}
+
+/// A stream that counts what is written to it.
+struct Counted<'a, S> {
+    stream: S,
+    sent_bytes: &'a mut u64,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<'_, S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
+        *self.sent_bytes += written.as_ref().map_or(0, |count| *count as u64);
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
