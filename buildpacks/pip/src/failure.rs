@@ -17,6 +17,14 @@ struct Kind {
 /// The first kind whose sign pip printed counts; causes stand before what follows from them.
 const KINDS: &[Kind] = &[
     Kind {
+        id: "pip-repository",
+        // pip says the same of `git`, `hg`, `svn` and `bzr`.
+        signs: &["Cannot find command '"],
+        title: "a package is to come from a source repository, and builds reach only the package index",
+        hint: "name a released version in requirements.txt instead of the `git+https://…` address, like `flask==3.1.0`; \
+               what was never released can be put into your own repository",
+    },
+    Kind {
         id: "pip-network",
         signs: &[
             "Temporary failure in name resolution",
@@ -159,6 +167,19 @@ mod tests {
              No matching distribution found for flaskk==1.0"
         );
         assert!(problem.hint.unwrap().contains("pypi.org"));
+    }
+
+    #[test]
+    fn a_package_from_a_repository_is_sent_to_the_index() {
+        let problem = explained(
+            "Collecting git+https://example.org/tool.git\n\
+             \x20 Cloning https://example.org/tool.git to /tmp/pip-req-build-1\n\
+             ERROR: Error [Errno 2] No such file or directory: 'git' while executing command git version\n\
+             ERROR: Cannot find command 'git' - do you have 'git' installed and in your PATH?",
+        );
+        assert_eq!(problem.id, "pip-repository");
+        assert!(problem.detail.contains("Cannot find command 'git'"), "{problem}");
+        assert!(problem.hint.unwrap().contains("name a released version"));
     }
 
     #[test]
