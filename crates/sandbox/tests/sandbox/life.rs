@@ -109,7 +109,7 @@ async fn many_sandboxes_made_at_once_do_not_take_each_others_disks_or_ids() {
     let runs = specs.iter().map(|spec| world.run(spec));
     for (number, (ended, text)) in futures_util::future::join_all(runs).await.iter().enumerate() {
         assert_eq!(ended.status, 0, "{text}");
-        assert_eq!(text.trim(), format!("number {number}."));
+        assert_eq!(text.trim(), format!("number {number}.\nended with status 0"));
     }
     for spec in specs {
         world.helper.remove(&spec.id).await.unwrap();
