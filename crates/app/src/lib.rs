@@ -11,6 +11,7 @@ pub mod logs;
 pub mod members;
 pub mod operator;
 mod problems;
+mod production_branch;
 pub mod pushes;
 pub mod releases;
 pub mod runs;

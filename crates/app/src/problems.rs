@@ -37,6 +37,7 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
     let (what, who) = match action {
         Action::PushCode => ("push code", "maintainers and owners"),
         Action::ControlTool => ("stop, start or restart it", "maintainers and owners"),
+        Action::ConfigureTool => ("say which branch is deployed", "maintainers and owners"),
         Action::CancelRun => ("cancel runs", "maintainers and owners"),
         Action::DeleteTool => ("delete it", "owners"),
         Action::ManageMembers => ("change its members", "owners"),

@@ -38,6 +38,7 @@ macro_rules! contract {
                 a_deleted_tool_is_gone_from_every_list_and_its_runs_end,
                 ranges_are_spent_one_by_one_and_then_there_are_none,
                 the_first_production_branch_stays,
+                a_production_branch_that_is_set_takes_the_place_of_any_other,
                 people_stop_start_and_restart_tools,
             }
             queue {

@@ -23,7 +23,7 @@ pub struct Tool {
     pub name: ToolName,
     /// The host ids that its sandboxes run under.
     pub range: RangeIndex,
-    /// The branch that is deployed; `None` until the first of `main`, `master` is pushed.
+    /// The branch that is deployed; `None` until it is set, or the first of `main`, `master` is pushed.
     pub production_branch: Option<String>,
     pub wanted: Wanted,
     /// Counted up by each restart that somebody asked for.
@@ -59,6 +59,13 @@ pub trait Tools: Send + Sync {
 
     /// The production branch: the one already set, else `branch` from now on.
     async fn settle_production_branch(&self, tool: ToolId, branch: &str) -> Result<String, StoreError>;
+
+    /// `branch` is the production branch from now on, whatever it was. Runs that are recorded already stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// `NotFound("tool")`.
+    async fn set_production_branch(&self, tool: ToolId, branch: &str, by: &Actor) -> Result<(), StoreError>;
 
     async fn set_wanted(&self, tool: ToolId, wanted: Wanted, by: &Actor) -> Result<(), StoreError>;
 

@@ -30,6 +30,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/users", get(identity::users).post(identity::create_user))
         .route("/tools", get(tools::list).post(tools::create))
         .route("/tools/{tool}", get(tools::status).delete(tools::delete))
+        .route("/tools/{tool}/production-branch", put(tools::set_production_branch))
         .route("/tools/{tool}/stop", post(tools::stop))
         .route("/tools/{tool}/start", post(tools::start))
         .route("/tools/{tool}/restart", post(tools::restart))

@@ -114,6 +114,14 @@ pub struct NewTool {
     pub name: String,
 }
 
+/// `PUT /tools/{tool}/production-branch`, answered with the [`Tool`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProductionBranch {
+    /// Without `refs/heads/`; it need not exist yet.
+    pub branch: String,
+}
+
 /// One tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
@@ -123,7 +131,7 @@ pub struct Tool {
     pub url: String,
     /// What `git remote add` takes.
     pub git_url: String,
-    /// Set by the first push; pushes to it are deployed.
+    /// Pushes to it are deployed; set by [`ProductionBranch`], else by the first push of `main` or `master`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub production_branch: Option<String>,
     /// `running` or `stopped`: what its members want, whatever runs at the moment.

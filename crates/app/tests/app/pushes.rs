@@ -55,6 +55,58 @@ async fn the_first_of_main_and_master_becomes_the_production_branch() {
 }
 
 #[tokio::test]
+async fn the_production_branch_that_a_maintainer_sets_is_the_one_that_is_deployed() {
+    let world = World::new().await;
+    let (owner, tool) = world.tool("shop").await;
+    let maintainer = world.person("ada").await;
+    world.app.add_member(&owner, "shop", "ada", Role::Maintainer).await.unwrap();
+    let deploys = |name: &'static str| {
+        let (app, owner) = (&world.app, &owner);
+        async move {
+            let push = app.record_push(owner, "shop", PushId::new(), &branch(name)).await.unwrap();
+            app.push_progress(push.run).await.unwrap().0.production
+        }
+    };
+    assert!(deploys("main").await && !deploys("live").await);
+    let view = world.app.set_production_branch(&maintainer, "shop", "live").await.unwrap();
+    assert_eq!((view.tool.production_branch.as_deref(), view.role), (Some("live"), Some(Role::Maintainer)));
+    let row = world.store.audit(Some(tool), 1).await.unwrap().remove(0);
+    assert_eq!((row.actor, row.target.as_str()), (maintainer.to_string(), "production branch live"));
+    assert!(deploys("live").await && !deploys("main").await);
+
+    let delete = |name| PushedRef { new: None, ..branch(name) };
+    let kept = world.app.check_push(tool, &[delete("live")]).await.unwrap_err();
+    assert_eq!(kept.id, "push-deletes-production");
+    assert!(world.app.check_push(tool, &[delete("main")]).await.is_ok(), "a branch like any other by now");
+}
+
+#[tokio::test]
+async fn a_production_branch_that_is_set_before_any_push_is_not_settled_by_one() {
+    let world = World::new().await;
+    let (owner, tool) = world.tool("shop").await;
+    world.app.set_production_branch(&owner, "shop", "live").await.unwrap();
+    let push = world.app.record_push(&owner, "shop", PushId::new(), &branch("main")).await.unwrap();
+    assert!(!world.app.push_progress(push.run).await.unwrap().0.production);
+    assert_eq!(world.store.tool(tool).await.unwrap().production_branch.as_deref(), Some("live"));
+}
+
+#[tokio::test]
+async fn who_may_not_push_does_not_say_which_branch_is_deployed() {
+    let world = World::new().await;
+    let (owner, tool) = world.tool("shop").await;
+    let (reader, stranger) = (world.person("ada").await, world.person("eve").await);
+    world.app.add_member(&owner, "shop", "ada", Role::Reader).await.unwrap();
+    for (actor, status) in [(reader, 403), (world.operator, 403), (stranger, 404), (Actor::Anonymous, 401)] {
+        let problem = world.app.set_production_branch(&actor, "shop", "live").await.unwrap_err();
+        assert_eq!(problem.status, status, "{problem}");
+    }
+    let problem = world.app.set_production_branch(&owner, "shop", "refs/heads/live").await.unwrap_err();
+    assert_eq!((problem.status, problem.id.as_str()), (422, "branch-name"));
+    assert!(problem.detail.contains("without `refs/heads/`") && problem.hint.is_some(), "{problem}");
+    assert_eq!(world.store.tool(tool).await.unwrap().production_branch, None);
+}
+
+#[tokio::test]
 async fn a_push_recorded_twice_is_one_run_and_a_newer_one_takes_over() {
     let world = World::new().await;
     let (owner, _) = world.tool("shop").await;

@@ -131,6 +131,17 @@ impl Tools for Sqlite {
         Ok(settled)
     }
 
+    async fn set_production_branch(&self, id: ToolId, branch: &str, by: &Actor) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        work.need_tool(id).await?;
+        let set =
+            query("UPDATE tools SET production_branch = ? WHERE id = ?").bind(branch).bind(id.to_string());
+        work.run(set).await?;
+        let target = format!("production branch {branch}");
+        work.audit(&by.to_string(), Action::ConfigureTool.as_str(), Some(id), &target).await?;
+        work.commit().await
+    }
+
     async fn set_wanted(&self, id: ToolId, wanted: Wanted, by: &Actor) -> Result<(), StoreError> {
         let mut work = self.write().await?;
         work.need_tool(id).await?;

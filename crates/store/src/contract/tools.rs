@@ -90,6 +90,24 @@ pub async fn the_first_production_branch_stays(town: &Town) {
     assert!(matches!(nobody, Err(StoreError::NotFound("tool"))));
 }
 
+pub async fn a_production_branch_that_is_set_takes_the_place_of_any_other(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let other = town.tool("other").await;
+    town.store.set_production_branch(tool.id, "live", &PLATFORM).await.unwrap();
+    assert_eq!(town.store.settle_production_branch(tool.id, "main").await.unwrap(), "live");
+    town.store.set_production_branch(tool.id, "next/7", &PLATFORM).await.unwrap();
+    assert_eq!(town.store.tool(tool.id).await.unwrap().production_branch.as_deref(), Some("next/7"));
+    assert_eq!(town.store.tool(other.id).await.unwrap().production_branch, None, "nobody else's");
+
+    let row = town.store.audit(Some(tool.id), 1).await.unwrap().remove(0);
+    assert_eq!((row.action.as_str(), row.target.as_str()), ("tool.configure", "production branch next/7"));
+    town.store.delete_tool(tool.id, &PLATFORM).await.unwrap();
+    for gone in [tool.id, ToolId::new()] {
+        let nobody = town.store.set_production_branch(gone, "main", &PLATFORM).await;
+        assert!(matches!(nobody, Err(StoreError::NotFound("tool"))));
+    }
+}
+
 pub async fn people_stop_start_and_restart_tools(town: &Town) {
     let tool = town.tool("wordcount").await;
     assert_eq!(tool.wanted, Wanted::Running);

@@ -41,6 +41,16 @@ pub(super) async fn delete(
     Ok(Done::NO_CONTENT)
 }
 
+pub(super) async fn set_production_branch(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Named(tool): Named<String>,
+    Body(new): Body<wire::ProductionBranch>,
+) -> Result<Json<wire::Tool>, Refused> {
+    let tool = app.set_production_branch(&asker.0, &tool, &new.branch).await?;
+    Ok(Json(view::tool(&app, &tool)))
+}
+
 /// What was asked for is on disk; the processes follow within a moment.
 pub(super) async fn stop(
     State(app): State<Arc<App>>,

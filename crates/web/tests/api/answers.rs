@@ -27,6 +27,17 @@ async fn a_tools_status_says_what_runs_and_what_came_last() {
 }
 
 #[tokio::test]
+async fn the_production_branch_is_set_and_shown() {
+    let door = Door::new().await;
+    let token = door.token("maintainer").await;
+    let set =
+        request("PUT", "/tools/shop/production-branch", Some(&token), Some(&json!({ "branch": "live" })));
+    let answer = door.send(set).await.json();
+    assert_eq!((answer["name"].as_str(), answer["production_branch"].as_str()), (Some("shop"), Some("live")));
+    assert_eq!(door.get(&token, "/tools/shop").await.json()["tool"], answer);
+}
+
+#[tokio::test]
 async fn a_token_is_taken_as_bearer_and_as_gits_password() {
     let door = Door::new().await;
     let token = door.token("reader").await;
@@ -49,7 +60,7 @@ async fn who_is_not_signed_in_is_told_how_and_gets_both_challenges() {
 async fn what_cannot_be_read_is_told_and_nothing_happens() {
     let door = Door::new().await;
     let token = door.token("shop").await;
-    let bad: [(&str, &str, Option<Value>, u16); 8] = [
+    let bad: [(&str, &str, Option<Value>, u16); 10] = [
         ("POST", "/tools", Some(json!({ "name": "cafe", "colour": "red" })), 422),
         ("POST", "/tools", Some(json!({ "name": 7 })), 422),
         ("POST", "/tools", Some(json!({ "name": "x".repeat(100_000) })), 413),
@@ -58,6 +69,8 @@ async fn what_cannot_be_read_is_told_and_nothing_happens() {
         ("GET", "/tools/shop/runs?lmit=3", None, 422),
         ("GET", "/tools/shop/logs?cursors=elsewhere@1", None, 422),
         ("PUT", "/tools/shop/members/newcomer", Some(json!({ "role": "king" })), 422),
+        ("PUT", "/tools/shop/production-branch", Some(json!({ "branch": "two words" })), 422),
+        ("PUT", "/tools/shop/production-branch", Some(json!({})), 422),
     ];
     for (method, path, body, status) in bad {
         let answer = door.send(request(method, path, Some(&token), body.as_ref())).await;

@@ -20,6 +20,7 @@ fn operations() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("POST", "/tools", Some(json!({ "name": "cafe" }))),
         ("GET", "/tools/shop", None),
         ("DELETE", "/tools/shop", None),
+        ("PUT", "/tools/shop/production-branch", Some(json!({ "branch": "live" }))),
         ("POST", "/tools/shop/stop", None),
         ("POST", "/tools/shop/start", None),
         ("POST", "/tools/shop/restart", None),

@@ -37,7 +37,7 @@ pub(crate) enum Verb {
     Logout,
     /// Show who is signed in, and where.
     Whoami,
-    /// Create, list and delete tools.
+    /// Create, list, set up and delete tools.
     #[command(subcommand)]
     Tools(Tools),
     /// Show what a tool is doing now.
@@ -107,6 +107,12 @@ pub(crate) enum Tools {
     },
     /// List the tools you are a member of.
     List,
+    /// Change what a tool is set to.
+    Set {
+        /// The branch whose pushes are deployed, for example `main`.
+        #[arg(long, value_name = "NAME")]
+        production_branch: String,
+    },
     /// Delete a tool with its code, images and logs.
     Delete {
         name: String,

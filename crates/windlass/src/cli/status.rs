@@ -44,6 +44,9 @@ fn lines(printer: &Printer, status: &wire::Status, now: Timestamp) -> Vec<(Strin
             format!("v{} · {} · made {}", release.number, short(&release.commit), ago(&release.created, now)),
         );
     }
+    if let Some(production) = &tool.production_branch {
+        add("deploys", format!("pushes of {}", printable(production)));
+    }
     for replica in &status.replicas {
         let state = printer.state(&printable(&replica.state));
         add(
@@ -69,10 +72,10 @@ fn lines(printer: &Printer, status: &wire::Status, now: Timestamp) -> Vec<(Strin
     }
     match status.state.as_str() {
         "empty" if status.last_run.is_none() => {
-            add(
-                "next",
-                format!("git remote add windlass {} && git push windlass main", printable(&tool.git_url)),
-            );
+            // A branch's name may hold what a shell would obey, so it stands in no command line.
+            let branch = if tool.production_branch.is_some() { "BRANCH" } else { "main" };
+            let url = printable(&tool.git_url);
+            add("next", format!("git remote add windlass {url} && git push windlass {branch}"));
         }
         "stopped" => add("next", "`windlass start` starts it again".to_owned()),
         "failing" => add("next", "`windlass logs` shows what it wrote".to_owned()),
@@ -116,8 +119,10 @@ mod tests {
 
     #[test]
     fn a_live_tool_says_what_runs_and_what_came_last() {
+        let mut tool = tool();
+        tool["production_branch"] = "main".into();
         let said = text(json!({
-            "tool": tool(), "state": "live",
+            "tool": tool, "state": "live",
             "release": { "number": 11, "commit": "3f2a9c1d00", "processes": {}, "created": "2026-03-04T11:50:00Z" },
             "replicas": [{ "process": "web", "release": 11, "state": "healthy", "since": "2026-03-04T11:50:01Z" }],
             "last_run": {
@@ -129,6 +134,7 @@ mod tests {
             said,
             "shop · live · http://shop.localhost:8080/\n\
              release   v11 · 3f2a9c1 · made 10 min ago\n\
+             deploys   pushes of main\n\
              web       healthy · v11 · since 9 min ago\n\
              last run  12 · failed · main 99aabbc · 2.1 s · 2 min ago\n\
              hint: `windlass runs show 12` tells why"

@@ -1,4 +1,4 @@
-//! `tools create|list|delete`, `stop`, `start`, `restart`.
+//! `tools create|list|set|delete`, `stop`, `start`, `restart`.
 
 use super::{
     arguments::{Common, Tools},
@@ -18,6 +18,7 @@ pub(super) async fn tools(common: &Common, verb: &Tools) -> Result<(), Failure> 
     match verb {
         Tools::Create { name } => create(&session, name).await,
         Tools::List => list(&session).await,
+        Tools::Set { production_branch } => set(&session, production_branch).await,
         Tools::Delete { name, yes } => delete(&session, name, *yes).await,
     }
 }
@@ -61,6 +62,19 @@ async fn list(session: &Session) -> Result<(), Failure> {
 
 fn wanted(tool: &wire::Tool) -> &str {
     if tool.wanted == "stopped" { "stopped" } else { "running" }
+}
+
+async fn set(session: &Session, production_branch: &str) -> Result<(), Failure> {
+    let path = ["tools", session.tool()?, "production-branch"];
+    let new = wire::ProductionBranch { branch: production_branch.to_owned() };
+    let answer = session.client.send(Method::PUT, &path, &new).await?;
+    let printer = &session.printer;
+    if printer.json {
+        return Ok(printer.document(&answer)?);
+    }
+    let tool: wire::Tool = client::read(&answer)?;
+    let branch = printer.paint(Tone::Strong, &printable(production_branch));
+    Ok(printer.line(format!("the next push of {branch} to {} is deployed", tool.name))?)
 }
 
 async fn delete(session: &Session, name: &str, yes: bool) -> Result<(), Failure> {

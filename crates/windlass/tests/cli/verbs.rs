@@ -30,6 +30,25 @@ async fn a_tool_is_made_found_by_its_remote_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_production_branch_of_the_remotes_tool_is_set_and_shown() {
+    let desk = Desk::signed_in().await;
+    desk.windlass(&["tools", "create", "shop"]).await.ok();
+    desk.git(&["init", "--quiet"], "").await.ok();
+    let remote = format!("{}/git/shop.git", desk.url);
+    desk.git(&["remote", "add", "windlass", &remote], "").await.ok();
+    let set = desk.windlass(&["tools", "set", "--production-branch", "live"]).await.ok();
+    assert_eq!(set.out, "the next push of live to shop is deployed\n");
+    let status = desk.windlass(&["status"]).await.ok();
+    assert!(status.out.contains("\n  deploys   pushes of live\n"), "{}", status.out);
+
+    let json = ["tools", "set", "--production-branch", "next/7", "--tool", "shop", "--json"];
+    assert_eq!(desk.windlass(&json).await.ok().json()["production_branch"], "next/7");
+    let refused = desk.windlass(&["tools", "set", "--production-branch", "two words"]).await;
+    assert!(refused.status == 2 && refused.err.contains("cannot be a branch's name"), "{refused:?}");
+    assert_eq!(desk.windlass(&["tools", "set"]).await.status, 2, "nothing to set");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exit_statuses_tell_what_kind_of_failure_it_was() {
     let desk = Desk::signed_in().await;
     let (_, _) = desk.world.tool("shop").await;
