@@ -71,7 +71,7 @@ impl App {
             return Err(problems::bad_request("a deleted branch has nothing to run", pushed.name.clone()));
         };
         let failed = |error| problems::store("recording the push", &error);
-        let branch = pushed.name.trim_start_matches("refs/heads/");
+        let branch = pushed.name.strip_prefix("refs/heads/").unwrap_or(&pushed.name);
         let production = match tool.production_branch {
             Some(production) => production == branch,
             None if PRODUCTION_BRANCHES.contains(&branch) => {
