@@ -192,11 +192,16 @@ impl Helper {
         })?;
         let unreachable = |source| HelperError::Unreachable { socket: self.socket.clone(), source };
         let mut stream = UnixStream::connect(&self.socket).await.map_err(unreachable)?;
-        let sent = stream
-            .async_io(Interest::WRITABLE, || send_with_descriptors(&stream, &frame, descriptors))
-            .await
-            .map_err(unreachable)?;
-        stream.write_all(&frame[sent..]).await.map_err(unreachable)?;
+        let sent = async {
+            let sending = || send_with_descriptors(&stream, &frame, descriptors);
+            let sent = stream.async_io(Interest::WRITABLE, sending).await?;
+            stream.write_all(&frame[sent..]).await
+        };
+        match sent.await {
+            // A helper that refuses before it has read everything has closed, and its answer waits to be read.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            sent => sent.map_err(unreachable)?,
+        }
         Ok(Connection { stream, socket: self.socket.clone() })
     }
 }

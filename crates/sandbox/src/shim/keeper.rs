@@ -20,10 +20,14 @@ const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 const COUNT_EVERY: Duration = Duration::from_millis(20);
 /// A tool whose workers are killed again and again says so this often.
 const MEMORY_ROW_EVERY: Duration = Duration::from_secs(10);
+/// Between the start and the program's first instruction the runtime is still at work in the program's place.
+const PROGRAM_WITHIN: Duration = Duration::from_secs(1);
 
 /// A container that was created.
 pub(super) struct Container {
     pub(super) pid: i32,
+    /// What the process is called while the runtime is at work in it (`proc_pid_comm(5)`).
+    runtime_name: Option<String>,
     process: OwnedFd,
     out: Pipe,
     err: Pipe,
@@ -36,11 +40,24 @@ impl Container {
         let Created { pid, process, out, err } = created;
         Self {
             pid,
+            runtime_name: process_name(pid),
             process,
             out: Pipe::new(out, Stream::Out),
             err: Pipe::new(err, Stream::Err),
             group,
             memory,
+        }
+    }
+
+    /// Waits until the program stands in the runtime's place: before, the process catches signals which the program
+    /// may not.
+    fn await_program(&self) {
+        let begun = Instant::now();
+        while self.runtime_name.is_some()
+            && process_name(self.pid) == self.runtime_name
+            && begun.elapsed() < PROGRAM_WITHIN
+        {
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -233,7 +250,12 @@ impl<'a> Keeper<'a> {
                 self.tell(&format!("killed: wrote more than {mebibytes} MiB to disk"));
             }
         }
-        if self.started.is_none() || grace.is_zero() || !catches_terminate(self.container.pid) {
+        if self.started.is_none() || grace.is_zero() {
+            self.signal(Signal::KILL);
+            return;
+        }
+        self.container.await_program();
+        if !catches_terminate(self.container.pid) {
             self.signal(Signal::KILL);
             return;
         }
@@ -339,6 +361,10 @@ fn how_it_ended(status: i32, signal: Option<i32>) -> String {
         _ => return format!("ended by signal {number}"),
     };
     format!("ended by signal {name}")
+}
+
+fn process_name(pid: i32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()
 }
 
 /// Whether SIGTERM would do anything. To the first process of a PID namespace the kernel delivers only signals that
