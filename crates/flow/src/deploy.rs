@@ -62,7 +62,7 @@ pub(crate) async fn deploy(
     line.routes.set_failed(run.tool, false).await;
     line.routes.publish(line.store.as_ref(), &line.settings, Some((run.tool, number))).await?;
     if before != Some(number) {
-        line.store.set_current(run.tool, &production, number, before).await?;
+        line.store.set_current(run.tool, &production, number, before, run.id).await?;
     }
     // Copies of the same release are of an attempt that was lost after the switch: the reconciler ends them.
     for old in line.store.replicas().await? {

@@ -92,6 +92,7 @@ pub(crate) async fn start(line: &Line, tool: &Tool, release: &Release) -> Result
         sandbox,
         address: None,
         state: ReplicaState::Starting,
+        restarts: tool.restarts,
         created_at: Timestamp::now(),
     };
     line.store.add_replica(&replica).await?;

@@ -14,7 +14,7 @@ use std::fmt;
 pub enum Role {
     /// Sees everything of the tool, changes nothing.
     Reader,
-    /// Pushes, says which branch is deployed, stops, starts, cancels.
+    /// Pushes, rolls back, says which branch is deployed, stops, starts, cancels.
     Maintainer,
     /// Also deletes the tool and says who its members are.
     Owner,
@@ -110,6 +110,8 @@ actions! {
     ControlTool = "tool.control",
     /// Say which branch is deployed.
     ConfigureTool = "tool.configure",
+    /// Make another release live again.
+    RollBack = "tool.rollback",
     DeleteTool = "tool.delete",
     ReadMembers = "member.read",
     ManageMembers = "member.manage",
@@ -179,9 +181,11 @@ fn least_role(action: Action) -> Option<Role> {
         | Action::ReadRuns
         | Action::ReadReleases
         | Action::ReadLogs => Role::Reader,
-        Action::ControlTool | Action::ConfigureTool | Action::PushCode | Action::CancelRun => {
-            Role::Maintainer
-        }
+        Action::ControlTool
+        | Action::ConfigureTool
+        | Action::PushCode
+        | Action::CancelRun
+        | Action::RollBack => Role::Maintainer,
         Action::DeleteTool | Action::ManageMembers => Role::Owner,
         Action::WhoAmI
         | Action::ManageUsers
@@ -195,7 +199,7 @@ fn may_on_tool(action: Action, role: Option<Role>, operator: bool) -> Decision {
     let Some(least) = least_role(action) else { return Decision::Forbidden };
     // An operator may look at, stop and remove any tool, but neither puts code into it nor says which of it is
     // deployed without being a member: adding oneself is a row that the tool's people see.
-    let for_members = matches!(action, Action::PushCode | Action::ConfigureTool);
+    let for_members = matches!(action, Action::PushCode | Action::ConfigureTool | Action::RollBack);
     if role.is_some_and(|role| role >= least) || (operator && !for_members) {
         Decision::Allowed
     } else if role.is_some() || operator {

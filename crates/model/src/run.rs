@@ -8,7 +8,7 @@ mod graph;
 mod state;
 mod table;
 
-pub use graph::{Node, graph};
+pub use graph::{Node, graph, rollback_graph};
 pub use state::{CancelReason, Cause, Outcome, RunState, StepKind, StepState};
 pub use table::{Change, Event, Illegal, MAX_ATTEMPTS, RunView, StepView, next, retry_delay};
 

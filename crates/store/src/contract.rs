@@ -70,6 +70,7 @@ macro_rules! contract {
             }
             deploys {
                 an_environment_moves_only_from_what_was_expected,
+                a_rollback_is_a_run_that_only_deploys_and_the_newer_wish_wins,
                 a_failed_release_spends_its_number,
                 replicas_are_found_again,
             }

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use model::{EnvironmentName, Timestamp, ToolId};
+use model::{EnvironmentName, RunId, Timestamp, ToolId, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
@@ -18,22 +18,29 @@ pub struct Environment {
 pub struct Deployment {
     pub release: u64,
     pub at: Timestamp,
+    /// Number of the run that made it live.
+    pub run: u64,
+    /// Who started that run.
+    pub by: UserId,
+    /// Whether that run was a rollback.
+    pub rollback: bool,
 }
 
 #[async_trait]
 pub trait Environments: Send + Sync {
-    /// The router serves `release` here from now on: it becomes current and counts as deployed. Saying so twice is
-    /// saying it once.
+    /// The router serves `release` here from now on, by the work of `run`: it becomes current and counts as deployed.
+    /// Saying so twice is saying it once.
     ///
     /// # Errors
     /// `CurrentReleaseMoved` when neither `expected` nor `release` is current; `NotFound("release")`,
-    /// `NotFound("tool")`.
+    /// `NotFound("tool")`, `NotFound("run")`.
     async fn set_current(
         &self,
         tool: ToolId,
         environment: &EnvironmentName,
         release: u64,
         expected: Option<u64>,
+        run: RunId,
     ) -> Result<(), StoreError>;
 
     /// `None` before the first deploy.

@@ -30,7 +30,7 @@ pub struct NewPush {
 pub struct Recorded {
     pub run: RunId,
     pub number: u64,
-    /// Numbers of the runs on the same ref that were asked to end in favour of this one.
+    /// Numbers of the runs that were asked to end in favour of this one.
     pub superseded: Vec<u64>,
 }
 
@@ -79,13 +79,21 @@ pub enum Beat {
 
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Inserts push, run and steps; older runs on the same ref that have not ended are asked to end.
+    /// Inserts push, run and steps; older runs on the same ref that have not ended are asked to end, and when this
+    /// one is to be deployed, all others that are, rollbacks too.
     ///
     /// # Errors
     /// `NotFound("tool")`, `NotFound("user")`, `PushDiffers`.
     async fn record_push(&self, push: &NewPush) -> Result<Recorded, StoreError>;
 
-    /// A new run of the commit of an earlier one, by the same rules as a push.
+    /// Inserts a run that makes a release live again, without building anything. The newer wish wins: every open
+    /// run of this tool that would deploy is asked to end, as a later push of the production branch asks this one.
+    ///
+    /// # Errors
+    /// `NotFound("tool")`, `NotFound("user")`, `NotFound("release")`.
+    async fn record_rollback(&self, tool: ToolId, release: u64, by: UserId) -> Result<Recorded, StoreError>;
+
+    /// A new run of the commit of an earlier one, by the same rules as a push; of a rollback, one more rollback.
     async fn rerun(&self, run: RunId, by: UserId) -> Result<Recorded, StoreError>;
 
     /// Claims a ready step: of the tool with the fewest running steps, then the oldest. Steps that change what a tool

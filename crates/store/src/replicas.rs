@@ -29,6 +29,8 @@ pub struct Replica {
     /// Where the router reaches it (`address:port`), once known.
     pub address: Option<String>,
     pub state: ReplicaState,
+    /// [`Tool::restarts`](crate::Tool::restarts) when it was started: a copy of fewer is replaced.
+    pub restarts: u64,
     pub created_at: Timestamp,
 }
 

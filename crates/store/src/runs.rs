@@ -26,6 +26,8 @@ pub struct Run {
     pub by: UserId,
     /// Whether it ends with a deploy.
     pub production: bool,
+    /// Set for a rollback: the release that it makes live again. Branch and commit are those that made it.
+    pub rollback_to: Option<u64>,
     pub state: RunState,
     /// Set once somebody asked that it end.
     pub cancel: Option<CancelReason>,

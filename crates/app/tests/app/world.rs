@@ -95,7 +95,10 @@ impl World {
                 StepKind::Release => number = self.release(tool, run).await,
                 StepKind::Deploy => {
                     let production = EnvironmentName::production();
-                    self.store.set_current(tool, &production, number, None).await.unwrap();
+                    self.store
+                        .set_current(tool, &production, number, self.live(tool).await, run)
+                        .await
+                        .unwrap();
                 }
                 _ => {}
             }
@@ -103,6 +106,12 @@ impl World {
             self.store.finish_step(&step.claim, &outcome).await.unwrap();
         }
         number
+    }
+
+    /// What production serves.
+    pub(crate) async fn live(&self, tool: ToolId) -> Option<u64> {
+        let environment = self.store.environment(tool, &EnvironmentName::production()).await.unwrap();
+        environment.map(|environment| environment.current)
     }
 
     async fn release(&self, tool: ToolId, run: RunId) -> u64 {

@@ -23,14 +23,12 @@ struct Memory {
     /// Copies that a task of ours is starting, judging or ending.
     busy: Arc<Mutex<HashSet<ReplicaId>>>,
     tries: HashMap<ToolId, Tries>,
-    /// Restarts that were seen to be asked for.
-    restarts: HashMap<ToolId, u64>,
-    /// Copies that a restart replaces once the new one is healthy.
-    outdated: HashSet<ReplicaId>,
 }
 
 /// How often a tool's copies ended in a row.
 struct Tries {
+    /// A restart that somebody asks for begins a new row.
+    restarts: u64,
     ends: u32,
     not_before: Instant,
 }
@@ -73,8 +71,7 @@ async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError>
             alive: sandboxes
                 .iter()
                 .any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running),
-            replaced: memory.outdated.contains(&replica.id)
-                && replicas.iter().any(|other| memory.replaces(other, replica)),
+            replaced: replicas.iter().any(|other| replaces(other, replica)),
             tool: tools.get(&replica.tool),
             current: current.get(&replica.tool).copied(),
         };
@@ -133,7 +130,6 @@ async fn judge(
             return Ok(());
         }
         discard(line, replica).await;
-        memory.outdated.remove(&replica.id);
         if wanted {
             let failed = memory.count_end(replica);
             line.routes.set_failed(replica.tool, failed).await;
@@ -152,7 +148,6 @@ async fn judge(
     line.store.update_replica(replica.id, ReplicaState::Draining, replica.address.as_deref()).await?;
     line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
     let (line, replica, busy) = (Arc::clone(line), replica.clone(), memory.begin(replica.id));
-    memory.outdated.remove(&replica.id);
     tokio::spawn(async move {
         remove(&line, &replica, STOP_GRACE).await;
         drop(busy);
@@ -172,33 +167,29 @@ async fn supply(
         memory.tries.remove(&tool.id);
         return Ok(());
     }
-    let mine = || replicas.iter().filter(|replica| replica.tool == tool.id && replica.release == release);
-    let asked = *memory.restarts.entry(tool.id).or_insert(tool.restarts);
-    let restart = asked != tool.restarts;
-    let present =
-        mine().any(|replica| matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy));
-    if present && !restart {
+    let present = replicas.iter().any(|replica| {
+        replica.tool == tool.id
+            && replica.release == release
+            && replica.restarts >= tool.restarts
+            && matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy)
+    });
+    if present {
         return Ok(());
     }
-    if !restart && memory.tries.get(&tool.id).is_some_and(|tries| Instant::now() < tries.not_before) {
+    let tries = memory.tries.get(&tool.id).filter(|tries| tries.restarts == tool.restarts);
+    if tries.is_some_and(|tries| Instant::now() < tries.not_before) {
         return Ok(());
     }
-    memory.restarts.insert(tool.id, tool.restarts);
-    if restart {
-        memory.tries.remove(&tool.id);
-    }
-    let replaced: Vec<ReplicaId> = mine().map(|replica| replica.id).collect();
     let release = line.store.release(tool.id, release).await?;
     let replica = match start(line, tool, &release).await {
         Ok(replica) => replica,
         Err(error) => {
-            memory.delay(tool.id);
+            memory.delay(tool);
             return Err(error);
         }
     };
     // Counts as an end to come: one that ends while it starts is not started again at once.
-    memory.delay(tool.id);
-    memory.outdated.extend(if restart { replaced } else { Vec::new() });
+    memory.delay(tool);
     watch_start(line, memory, replica).await
 }
 
@@ -251,6 +242,14 @@ async fn sweep(line: &Arc<Line>, sandboxes: &[SandboxRow], replicas: &[Replica])
     Ok(())
 }
 
+/// Whether `new` stands for a restart that was asked for after `old` was started.
+fn replaces(new: &Replica, old: &Replica) -> bool {
+    new.tool == old.tool
+        && new.release == old.release
+        && new.restarts > old.restarts
+        && new.state == ReplicaState::Healthy
+}
+
 /// A copy that a task works on, until dropped.
 struct Busy(Arc<Mutex<HashSet<ReplicaId>>>, ReplicaId);
 
@@ -279,20 +278,15 @@ impl Memory {
         self.tries.get(&replica.tool).is_some_and(|tries| tries.ends >= FAILED_AFTER)
     }
 
-    /// Whether `new` may take the place of the outdated `old`.
-    fn replaces(&self, new: &Replica, old: &Replica) -> bool {
-        new.tool == old.tool
-            && new.release == old.release
-            && new.state == ReplicaState::Healthy
-            && !self.outdated.contains(&new.id)
-    }
-
     /// 0.25 s, 0.5 s, 1 s … at most a minute until the next try.
-    fn delay(&mut self, tool: ToolId) -> u32 {
-        let tries = self.tries.entry(tool).or_insert(Tries { ends: 0, not_before: Instant::now() });
+    fn delay(&mut self, tool: &Tool) {
+        let first = || Tries { restarts: tool.restarts, ends: 0, not_before: Instant::now() };
+        let tries = self.tries.entry(tool.id).or_insert_with(first);
+        if tries.restarts != tool.restarts {
+            *tries = first();
+        }
         let wait = Duration::from_millis(250) * 2u32.saturating_pow(tries.ends.min(8));
         tries.ends += 1;
         tries.not_before = Instant::now() + wait.min(Duration::from_secs(60));
-        tries.ends
     }
 }

@@ -19,3 +19,8 @@ pub fn graph(production: bool) -> Vec<Node> {
     }
     nodes
 }
+
+/// The graph of a rollback: its release is there already.
+pub fn rollback_graph() -> Vec<Node> {
+    vec![Node { kind: StepKind::Deploy, after: Vec::new() }]
+}

@@ -124,7 +124,7 @@ pub enum RunState {
     Failed,
     /// Ended because somebody asked.
     Cancelled,
-    /// Ended because a newer push on the same ref took over.
+    /// Ended because a newer push of the same branch, or a rollback, took over.
     Superseded,
 }
 
@@ -169,7 +169,7 @@ impl RunState {
 pub enum CancelReason {
     /// Somebody asked, or the tool was deleted.
     Person,
-    /// A newer push on the same ref.
+    /// A newer push of the same branch, or a rollback.
     Superseded,
 }
 

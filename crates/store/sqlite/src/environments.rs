@@ -6,7 +6,7 @@ use crate::{
     words::Word as _,
 };
 use async_trait::async_trait;
-use model::{EnvironmentName, Timestamp, ToolId};
+use model::{EnvironmentName, RunId, Timestamp, ToolId};
 use sqlx::{query, sqlite::SqliteRow};
 use store::{Conflict, Deployment, Environment, Environments, ReleaseState, StoreError};
 
@@ -27,6 +27,7 @@ impl Environments for Sqlite {
         environment: &EnvironmentName,
         release: u64,
         expected: Option<u64>,
+        run: RunId,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
         work.need_tool(tool).await?;
@@ -46,6 +47,8 @@ impl Environments for Sqlite {
         if work.run(deployed).await? == 0 {
             return Err(StoreError::NotFound("release"));
         }
+        let known = query("SELECT 1 FROM runs WHERE id = ? AND tool = ?");
+        work.one("run", known.bind(run.to_string()).bind(tool.to_string())).await?;
         let now = Timestamp::now();
         let set = query(
             "INSERT INTO environments (tool, name, current, since) VALUES (?, ?, ?, ?)
@@ -56,11 +59,13 @@ impl Environments for Sqlite {
         .bind(whole(release))
         .bind(now.0);
         work.run(set).await?;
-        let history = query("INSERT INTO deployments (tool, environment, release, at) VALUES (?, ?, ?, ?)")
-            .bind(tool.to_string())
-            .bind(environment.as_str())
-            .bind(whole(release))
-            .bind(now.0);
+        let history =
+            query("INSERT INTO deployments (tool, environment, release, at, run) VALUES (?, ?, ?, ?, ?)")
+                .bind(tool.to_string())
+                .bind(environment.as_str())
+                .bind(whole(release))
+                .bind(now.0)
+                .bind(run.to_string());
         work.run(history).await?;
         work.commit().await
     }
@@ -90,14 +95,25 @@ impl Environments for Sqlite {
         limit: u32,
     ) -> Result<Vec<Deployment>, StoreError> {
         let found = query(
-            "SELECT release, at FROM deployments WHERE tool = ? AND environment = ? ORDER BY number DESC LIMIT ?",
+            "SELECT deployments.release, deployments.at, runs.number AS run, runs.user,
+             runs.rollback_to IS NOT NULL AS rollback
+             FROM deployments JOIN runs ON runs.id = deployments.run
+             WHERE deployments.tool = ? AND environment = ? ORDER BY deployments.number DESC LIMIT ?",
         )
         .bind(tool.to_string())
         .bind(environment.as_str())
         .bind(limit);
         let rows = self.all(found).await?;
         rows.iter()
-            .map(|row| Ok(Deployment { release: plain(row, "release")?, at: time(row, "at")? }))
+            .map(|row| {
+                Ok(Deployment {
+                    release: plain(row, "release")?,
+                    at: time(row, "at")?,
+                    run: plain(row, "run")?,
+                    by: text(row, "user")?,
+                    rollback: plain(row, "rollback")?,
+                })
+            })
             .collect()
     }
 }

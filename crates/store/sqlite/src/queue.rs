@@ -4,7 +4,7 @@ mod push;
 pub(crate) mod rows;
 
 use crate::{
-    columns::{plain, text, to_json, word, word_if_any},
+    columns::{plain, text, to_json, whole, word, word_if_any},
     open::Sqlite,
     work::{Query, Work},
 };
@@ -72,19 +72,35 @@ impl Queue for Sqlite {
         work.need_tool(push.tool).await?;
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(push.by.to_string())).await?;
         insert_push(&mut work, push).await?;
-        let recorded = insert_run(&mut work, push.id, push.by).await?;
+        let recorded = insert_run(&mut work, push.id, push.by, None).await?;
         audit_run(&mut work, &format!("user {}", push.by), Action::PushCode, recorded.run).await?;
+        work.commit().await?;
+        Ok(recorded)
+    }
+
+    async fn record_rollback(&self, tool: ToolId, release: u64, by: UserId) -> Result<Recorded, StoreError> {
+        let mut work = self.write().await?;
+        work.need_tool(tool).await?;
+        work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(by.to_string())).await?;
+        let made = query(
+            "SELECT runs.push FROM releases JOIN runs ON runs.id = releases.run
+             WHERE releases.tool = ? AND releases.number = ?",
+        );
+        let row = work.one("release", made.bind(tool.to_string()).bind(whole(release))).await?;
+        let recorded = insert_run(&mut work, text(&row, "push")?, by, Some(release)).await?;
+        let target = format!("v{release} by run {}", recorded.number);
+        work.audit(&format!("user {by}"), Action::RollBack.as_str(), Some(tool), &target).await?;
         work.commit().await?;
         Ok(recorded)
     }
 
     async fn rerun(&self, run: RunId, by: UserId) -> Result<Recorded, StoreError> {
         let mut work = self.write().await?;
-        let found = query("SELECT tool, push FROM runs WHERE id = ?").bind(run.to_string());
+        let found = query("SELECT tool, push, rollback_to FROM runs WHERE id = ?").bind(run.to_string());
         let row = work.one("run", found).await?;
         work.need_tool(text(&row, "tool")?).await?;
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(by.to_string())).await?;
-        let recorded = insert_run(&mut work, text(&row, "push")?, by).await?;
+        let recorded = insert_run(&mut work, text(&row, "push")?, by, plain(&row, "rollback_to")?).await?;
         audit_run(&mut work, &format!("user {by}"), Action::PushCode, recorded.run).await?;
         work.commit().await?;
         Ok(recorded)

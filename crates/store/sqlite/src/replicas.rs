@@ -20,6 +20,7 @@ fn replica(row: &SqliteRow) -> Result<Replica, StoreError> {
         sandbox: plain(row, "sandbox")?,
         address: plain(row, "address")?,
         state: word(row, "state")?,
+        restarts: plain(row, "restarts")?,
         created_at: time(row, "created_at")?,
     })
 }
@@ -31,8 +32,8 @@ impl Replicas for Sqlite {
         let release = query("SELECT 1 FROM releases WHERE tool = ? AND number = ?");
         work.one("release", release.bind(replica.tool.to_string()).bind(whole(replica.release))).await?;
         let insert = query(
-            "INSERT INTO replicas (id, tool, environment, release, process, sandbox, address, state, created_at)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO replicas (id, tool, environment, release, process, sandbox, address, state, restarts,
+             created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(replica.id.to_string())
         .bind(replica.tool.to_string())
@@ -42,6 +43,7 @@ impl Replicas for Sqlite {
         .bind(&replica.sandbox)
         .bind(replica.address.as_deref())
         .bind(replica.state.word())
+        .bind(whole(replica.restarts))
         .bind(replica.created_at.0);
         work.run(insert).await?;
         work.commit().await

@@ -34,6 +34,7 @@ fn run(row: &SqliteRow) -> Result<Run, StoreError> {
         commit: plain(row, "commit_id")?,
         by: text(row, "user")?,
         production: plain(row, "production")?,
+        rollback_to: plain(row, "rollback_to")?,
         state: word(row, "state")?,
         cancel: word_if_any(row, "cancel")?,
         created_at: time(row, "created_at")?,

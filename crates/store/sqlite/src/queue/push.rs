@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{
     PushId, RunId, StepId, Timestamp, ToolId, UserId,
-    run::{CancelReason, Event, RunState, StepState, graph, next},
+    run::{CancelReason, Event, RunState, StepState, graph, next, rollback_graph},
 };
 use sqlx::query;
 use store::{Conflict, NewPush, Recorded, StoreError};
@@ -46,20 +46,28 @@ pub(super) async fn insert_push(work: &mut Work, push: &NewPush) -> Result<(), S
     work.run(row).await.map(drop)
 }
 
-/// A run and its steps for a recorded push; earlier ones on the same ref are asked to end.
-pub(super) async fn insert_run(work: &mut Work, push: PushId, by: UserId) -> Result<Recorded, StoreError> {
+/// A run and its steps for a recorded push; earlier ones that it takes over from are asked to end.
+///
+/// `rollback_to`: deploys this release and builds nothing.
+pub(super) async fn insert_run(
+    work: &mut Work,
+    push: PushId,
+    by: UserId,
+    rollback_to: Option<u64>,
+) -> Result<Recorded, StoreError> {
     let row = work.one("push", query("SELECT * FROM pushes WHERE id = ?").bind(push.to_string())).await?;
     let tool: ToolId = text(&row, "tool")?;
     let production: bool = plain(&row, "production")?;
     let ref_name: String = plain(&row, "ref_name")?;
     let now = Timestamp::now();
-    let superseded = supersede(work, tool, &ref_name, now).await?;
+    let superseded = supersede(work, tool, &ref_name, production, now).await?;
 
     let count = query("UPDATE tools SET last_run = last_run + 1 WHERE id = ? RETURNING last_run");
     let number: u64 = plain(&work.one("tool", count.bind(tool.to_string())).await?, "last_run")?;
     let run = RunId::new();
     let insert = query(
-        "INSERT INTO runs (id, tool, number, push, user, state, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs (id, tool, number, push, user, state, rollback_to, created_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(run.to_string())
     .bind(tool.to_string())
@@ -67,9 +75,11 @@ pub(super) async fn insert_run(work: &mut Work, push: PushId, by: UserId) -> Res
     .bind(push.to_string())
     .bind(by.to_string())
     .bind(RunState::Queued.word())
+    .bind(rollback_to.map(whole))
     .bind(now.0);
     work.run(insert).await?;
-    for (position, node) in (0_i64..).zip(graph(production)) {
+    let graph = if rollback_to.is_some() { rollback_graph() } else { graph(production) };
+    for (position, node) in (0_i64..).zip(graph) {
         let state = if node.after.is_empty() { StepState::Ready } else { StepState::Blocked };
         let insert = query(
             "INSERT INTO steps (id, run, position, kind, needs, exclusive, state) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -86,20 +96,23 @@ pub(super) async fn insert_run(work: &mut Work, push: PushId, by: UserId) -> Res
     Ok(Recorded { run, number, superseded })
 }
 
-/// Asks the open runs on this ref to end; gives the numbers of those that were not asked before.
+/// Asks the open runs on this ref to end, and when the new one is to be deployed, all that would be; gives the numbers of those that were not asked before.
 async fn supersede(
     work: &mut Work,
     tool: ToolId,
     ref_name: &str,
+    production: bool,
     now: Timestamp,
 ) -> Result<Vec<u64>, StoreError> {
     let open = query(
         "SELECT runs.id, runs.number FROM runs JOIN pushes ON pushes.id = runs.push
-         WHERE runs.tool = ? AND pushes.ref_name = ? AND runs.ended_at IS NULL AND runs.cancel IS NULL
+         WHERE runs.tool = ? AND (pushes.ref_name = ? OR (? AND pushes.production))
+           AND runs.ended_at IS NULL AND runs.cancel IS NULL
          ORDER BY runs.number",
     )
     .bind(tool.to_string())
-    .bind(ref_name);
+    .bind(ref_name)
+    .bind(production);
     let mut numbers = Vec::new();
     for row in work.all(open).await? {
         let run: RunId = text(&row, "id")?;
