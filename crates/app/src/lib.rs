@@ -14,6 +14,7 @@ mod problems;
 mod production_branch;
 pub mod pushes;
 pub mod releases;
+pub mod rollbacks;
 pub mod runs;
 pub mod tools;
 pub mod users;

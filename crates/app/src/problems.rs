@@ -38,6 +38,7 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
         Action::PushCode => ("push code", "maintainers and owners"),
         Action::ControlTool => ("stop, start or restart it", "maintainers and owners"),
         Action::ConfigureTool => ("say which branch is deployed", "maintainers and owners"),
+        Action::RollBack => ("roll back", "maintainers and owners"),
         Action::CancelRun => ("cancel runs", "maintainers and owners"),
         Action::DeleteTool => ("delete it", "owners"),
         Action::ManageMembers => ("change its members", "owners"),

@@ -164,17 +164,21 @@ impl App {
         let current = self.store.environment(tool.id, &EnvironmentName::production()).await;
         match current.map_err(|error| problems::store("looking at the tool", &error))? {
             Some(_) => Ok(tool.id),
-            None => Err(Problem::new(
-                "tool-empty",
-                409,
-                "there is nothing to run yet",
-                format!("the tool `{}` has no release that was ever live", tool.name),
-            )
-            .hint(format!(
-                "push to it: `git remote add windlass {}`, then `git push windlass main`",
-                self.addresses.repository(&tool.name)
-            ))),
+            None => Err(self.nothing_live(&tool)),
         }
+    }
+
+    pub(crate) fn nothing_live(&self, tool: &Tool) -> Problem {
+        Problem::new(
+            "tool-empty",
+            409,
+            "there is nothing to run yet",
+            format!("the tool `{}` has no release that was ever live", tool.name),
+        )
+        .hint(format!(
+            "push to it: `git remote add windlass {}`, then `git push windlass main`",
+            self.addresses.repository(&tool.name)
+        ))
     }
 
     /// A user's name, for people.

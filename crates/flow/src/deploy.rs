@@ -12,19 +12,14 @@ use model::{
     Actor, EnvironmentName, Problem,
     run::{Cause, StepKind},
 };
+use sandbox::request::State;
 use serde_json::{Value, json};
 use std::time::Instant;
-use store::{ReplicaState, Run, Tool, Wanted};
+use store::{Conflict, Release, Replica, ReplicaState, Run, StoreError, Tool, Wanted};
 
-/// Deploys a run's release.
-pub(crate) async fn deploy(
-    line: &Line,
-    run: &Run,
-    tool: &Tool,
-    released: &Value,
-) -> Result<Value, StationError> {
+/// Makes a release live: one that the run has just made, or for a rollback one of before.
+pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> Result<Value, StationError> {
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Deploy)?;
-    let number = release::number_of(released)?;
     let release = line.store.release(run.tool, number).await?;
     let production = EnvironmentName::production();
     let before = line.store.environment(run.tool, &production).await?.map(|environment| environment.current);
@@ -34,24 +29,14 @@ pub(crate) async fn deploy(
     };
     // From here to the end the reconciler leaves this tool alone.
     let turn = line.deploying.enter(run.tool);
-    let began = Instant::now();
-    log.say(&format!("v{number}: starting"));
-    let replica = replicas::start(line, tool, &release).await?;
-    if let Err(not_ready) = replicas::wait_ready(line, &replica, &service::health(&release)?).await {
-        let limit = service::limits(line, &release, &replica.process)?.memory_bytes;
-        let (id, what, hint) = replicas::explain(line, &replica.sandbox, limit, &not_ready).await;
-        let stays =
-            before.map_or_else(|| "Nothing is live yet.".to_owned(), |old| format!("v{old} stays live."));
-        let title = format!("v{number} never got healthy");
-        let problem = Problem::new(id, 422, title, format!("{what} {stays}")).hint(hint);
-        replicas::discard(line, &replica).await;
-        if let NotReady::Runtime(error) = not_ready {
-            return Err(error.into());
-        }
-        line.store.release_failed(run.tool, number).await?;
-        return Err(StationError::told(not_ready.cause(limit), problem));
-    }
-    let took = began.elapsed();
+    let (replica, how) = if let Some(replica) = live_copy(line, tool, number, before).await? {
+        (replica, "answers".to_owned())
+    } else {
+        log.say(&format!("v{number}: starting"));
+        let began = Instant::now();
+        let replica = start(line, tool, &release, before).await?;
+        (replica, format!("healthy after {}", size::seconds(began.elapsed())))
+    };
     let limits = service::limits(line, &release, &replica.process)?;
     if tool.wanted == Wanted::Stopped {
         log.say("the tool was stopped; this deploy starts it again");
@@ -72,9 +57,12 @@ pub(crate) async fn deploy(
     }
     // The reconciler may have told the router the old truth between the two.
     line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
-    branch::advance(line, run, StepKind::Deploy, live_before.as_deref()).await?;
+    if run.rollback_to.is_none() {
+        // A rollback moves no branch: it names what was last pushed and went live.
+        branch::advance(line, run, StepKind::Deploy, live_before.as_deref()).await?;
+    }
     let old = before.filter(|old| *old != number).map_or_else(String::new, |old| format!(" · v{old} stops"));
-    let text = format!("v{number} healthy after {}{old}", size::seconds(took));
+    let text = format!("v{number} {how}{old}");
     log.say(&text);
     // The reconciler ends what is no longer wanted.
     line.nudge.all();
@@ -83,19 +71,78 @@ pub(crate) async fn deploy(
     )
 }
 
+/// A copy that serves this release already: of an attempt that was lost after the switch, or when a rollback wants what
+/// is live to stay so.
+async fn live_copy(
+    line: &Line,
+    tool: &Tool,
+    number: u64,
+    current: Option<u64>,
+) -> Result<Option<Replica>, StationError> {
+    if current != Some(number) || tool.wanted == Wanted::Stopped {
+        return Ok(None);
+    }
+    let running = line.runtime.list().await?;
+    let runs = |replica: &Replica| {
+        running.iter().any(|row| row.id.as_str() == replica.sandbox && row.state == State::Running)
+    };
+    Ok(line.store.replicas().await?.into_iter().find(|replica| {
+        replica.tool == tool.id
+            && replica.release == number
+            && replica.state == ReplicaState::Healthy
+            && replica.restarts >= tool.restarts
+            && runs(replica)
+    }))
+}
+
+/// Starts a copy and waits until it answers. One that does not spends its release's number and changes nothing else.
+async fn start(
+    line: &Line,
+    tool: &Tool,
+    release: &Release,
+    before: Option<u64>,
+) -> Result<Replica, StationError> {
+    let number = release.number;
+    let stays = before.map_or_else(|| "Nothing is live yet.".to_owned(), |old| format!("v{old} stays live."));
+    let replica = match replicas::start(line, tool, release).await {
+        Err(StationError::Store(
+            StoreError::Conflict(Conflict::LayerMissing(_)) | StoreError::NotFound("image"),
+        )) => {
+            let title = format!("v{number} is no longer kept");
+            let detail = format!("Its image was removed to make room. {stays}");
+            let problem = Problem::new("release-gone", 409, title, detail);
+            return Err(StationError::told(Cause::Refused, problem.hint("Push its commit once more.")));
+        }
+        started => started?,
+    };
+    if let Err(not_ready) = replicas::wait_ready(line, &replica, &service::health(release)?).await {
+        let limit = service::limits(line, release, &replica.process)?.memory_bytes;
+        let (id, what, hint) = replicas::explain(line, &replica.sandbox, limit, &not_ready).await;
+        let title = format!("v{number} never got healthy");
+        let problem = Problem::new(id, 422, title, format!("{what} {stays}")).hint(hint);
+        replicas::discard(line, &replica).await;
+        if let NotReady::Runtime(error) = not_ready {
+            return Err(error.into());
+        }
+        line.store.release_failed(tool.id, number).await?;
+        return Err(StationError::told(not_ready.cause(limit), problem));
+    }
+    Ok(replica)
+}
+
 /// Ends what a cancelled deploy started.
 pub(crate) async fn clean(line: &Line, run: &Run) {
     let Ok(outputs) = line.store.outputs(run.id).await else { return };
-    let Some(number) = outputs.get(&StepKind::Release).and_then(|outputs| release::number_of(outputs).ok())
-    else {
-        return;
-    };
+    let made = || outputs.get(&StepKind::Release).and_then(|outputs| release::number_of(outputs).ok());
+    let Some(number) = run.rollback_to.or_else(made) else { return };
     let current = line.store.environment(run.tool, &EnvironmentName::production()).await;
     if current.is_ok_and(|environment| environment.is_some_and(|environment| environment.current == number)) {
         return;
     }
     for replica in line.store.replicas().await.unwrap_or_default() {
-        if replica.tool == run.tool && replica.release == number {
+        // Those that drain were live before, and may still be answering.
+        let started = matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy);
+        if replica.tool == run.tool && replica.release == number && started {
             replicas::discard(line, &replica).await;
         }
     }

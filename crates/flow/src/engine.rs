@@ -153,7 +153,13 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
         StepKind::Release => {
             release::release(line, run, &tool, of(StepKind::Plan)?, of(StepKind::Build)?).await?
         }
-        StepKind::Deploy => deploy::deploy(line, run, &tool, of(StepKind::Release)?).await?,
+        StepKind::Deploy => {
+            let release = match run.rollback_to {
+                Some(release) => release,
+                None => release::number_of(of(StepKind::Release)?)?,
+            };
+            deploy::deploy(line, run, &tool, release).await?
+        }
     };
     Ok(Outcome::Done { outputs })
 }

@@ -41,6 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/tools/{tool}/runs/{number}/cancel", post(runs::cancel))
         .route("/tools/{tool}/runs/{number}/log", get(logs::run_log))
         .route("/tools/{tool}/releases", get(runs::releases))
+        .route("/tools/{tool}/rollback", post(runs::roll_back))
         .route("/tools/{tool}/logs", get(logs::logs))
         .layer(middleware::map_response(uncached));
     Router::new()

@@ -4,7 +4,8 @@ use crate::wire;
 use app::{
     App,
     identity::WhoAmI,
-    releases::ReleaseView,
+    releases::{DeploymentView, ReleaseView},
+    rollbacks::RollbackView,
     runs::RunView,
     tools::{StatusView, ToolView},
 };
@@ -102,6 +103,7 @@ fn run(run: &Run, by: Option<String>, steps: &[Step]) -> wire::Run {
         state: run.state.as_str().to_owned(),
         reference: run.ref_name.clone(),
         commit: run.commit.clone(),
+        rollback_to: run.rollback_to,
         by,
         ending: run.cancel.is_some() && !run.state.is_final(),
         created: run.created_at.rfc3339(),
@@ -145,6 +147,27 @@ pub(crate) fn release(view: &ReleaseView) -> wire::Release {
         current: view.current,
         created: release.created_at.rfc3339(),
         deployed: view.deployed.map(Timestamp::rfc3339),
+    }
+}
+
+pub(crate) fn deployment(view: &DeploymentView) -> wire::Deployment {
+    wire::Deployment {
+        release: view.deployment.release,
+        at: view.deployment.at.rfc3339(),
+        run: view.deployment.run,
+        by: view.by.clone(),
+        rollback: view.deployment.rollback,
+        from: view.from,
+    }
+}
+
+pub(crate) fn rollback(view: &RollbackView, url: String) -> wire::Rollback {
+    wire::Rollback {
+        run: run_view(&view.run, &[]),
+        release: view.release.number,
+        from: view.from,
+        superseded: view.superseded.clone(),
+        url,
     }
 }
 

@@ -194,7 +194,10 @@ pub struct Run {
     pub reference: String,
     /// The full object id.
     pub commit: String,
-    /// Who pushed.
+    /// Set for a rollback: the release that it makes live again. Branch and commit are those that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback_to: Option<u64>,
+    /// Who pushed, or rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Somebody asked that it end, and it has not yet.
@@ -257,6 +260,48 @@ pub struct Release {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Releases {
     pub releases: Vec<Release>,
+    /// What was live when, newest first.
+    #[serde(default)]
+    pub history: Vec<Deployment>,
+}
+
+/// One entry of production's history: a release became live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployment {
+    pub release: u64,
+    pub at: String,
+    /// The run that made it live.
+    pub run: u64,
+    /// Who pushed, or rolled back.
+    pub by: String,
+    /// Whether it was live before and came back.
+    pub rollback: bool,
+    /// What was live until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+}
+
+/// `POST /tools/{tool}/rollback`
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewRollback {
+    /// Absent: what was live before the present release was deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<u64>,
+}
+
+/// The answer to [`NewRollback`]: it is on disk and goes on as a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Rollback {
+    pub run: Run,
+    /// What will be live.
+    pub release: u64,
+    /// What was live when it was asked for.
+    pub from: u64,
+    /// Numbers of the runs that end in its favour.
+    pub superseded: Vec<u64>,
+    /// Where the tool answers.
+    pub url: String,
 }
 
 /// One line of a log answer (`application/x-ndjson`). An empty line says only that the connection is alive.

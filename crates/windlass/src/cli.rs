@@ -13,7 +13,9 @@ mod login;
 mod logs;
 mod output;
 mod people;
+mod releases;
 mod remotes;
+mod rollbacks;
 mod runs;
 mod server;
 mod session;
@@ -61,7 +63,8 @@ async fn ask(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Tools(verb) => tools::tools(common, verb).await?,
         Verb::Status => status::status(common).await?,
         Verb::Runs(verb) => return runs::runs(common, verb).await,
-        Verb::Releases { page } => runs::releases(common, page).await?,
+        Verb::Releases { page } => releases::releases(common, page).await?,
+        Verb::Rollback { release } => return rollbacks::rollback(common, *release).await,
         Verb::Logs(which) => logs::logs(common, which).await?,
         Verb::Restart => tools::control(common, "restart", "restarting").await?,
         Verb::Stop => tools::control(common, "stop", "stopping").await?,

@@ -116,8 +116,10 @@ async fn a_push_becomes_a_release_that_can_be_stopped_started_and_restarted() {
     assert_eq!(world.store.tool(id).await.unwrap().wanted, Wanted::Running);
 
     let releases = world.app.releases(&owner, "shop", 10, None).await.unwrap();
-    assert_eq!(releases.len(), 1);
-    assert!(releases[0].current && releases[0].deployed.is_some() && releases[0].run == 1);
+    let [release] = releases.releases.as_slice() else { panic!("{releases:?}") };
+    assert!(release.current && release.deployed.is_some() && release.run == 1);
+    let [row] = releases.history.as_slice() else { panic!("{releases:?}") };
+    assert_eq!((row.deployment.release, row.by.as_str(), row.from), (1, "shop", None));
 }
 
 #[tokio::test]

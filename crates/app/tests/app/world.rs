@@ -114,7 +114,7 @@ impl World {
         environment.map(|environment| environment.current)
     }
 
-    async fn release(&self, tool: ToolId, run: RunId) -> u64 {
+    pub(crate) async fn release(&self, tool: ToolId, run: RunId) -> u64 {
         let town = Town { store: Arc::clone(&self.store) };
         let image = town.image(tool, run, 7).await.digest;
         let process = ReleaseProcess { image, command: vec!["/cnb/process/web".into()] };

@@ -1,12 +1,12 @@
 //! Runs and what came of them.
 
 use crate::{
-    answer::{Asked, Named, Refused},
+    answer::{Asked, Body, Named, Refused},
     asker::Asker,
     view, wire,
 };
 use app::App;
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -57,5 +57,20 @@ pub(super) async fn releases(
     Asked(page): Asked<Page>,
 ) -> Result<Json<wire::Releases>, Refused> {
     let releases = app.releases(&asker.0, &tool, page.limit, page.before).await?;
-    Ok(Json(wire::Releases { releases: releases.iter().map(view::release).collect() }))
+    Ok(Json(wire::Releases {
+        releases: releases.releases.iter().map(view::release).collect(),
+        history: releases.history.iter().map(view::deployment).collect(),
+    }))
+}
+
+/// It is on disk; how it goes is read from its run.
+pub(super) async fn roll_back(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Named(tool): Named<String>,
+    Body(new): Body<wire::NewRollback>,
+) -> Result<(StatusCode, Json<wire::Rollback>), Refused> {
+    let rollback = app.roll_back(&asker.0, &tool, new.release).await?;
+    let url = app.addresses().tool(&rollback.tool);
+    Ok((StatusCode::ACCEPTED, Json(view::rollback(&rollback, url))))
 }

@@ -32,6 +32,7 @@ fn operations() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("POST", "/tools/shop/runs/2/cancel", None),
         ("GET", "/tools/shop/runs/1/log", None),
         ("GET", "/tools/shop/releases", None),
+        ("POST", "/tools/shop/rollback", Some(json!({ "release": 1 }))),
         ("GET", "/tools/shop/logs", None),
     ]
 }

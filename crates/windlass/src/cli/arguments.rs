@@ -45,10 +45,16 @@ pub(crate) enum Verb {
     /// Show and cancel runs: what each push set off.
     #[command(subcommand)]
     Runs(Runs),
-    /// List a tool's releases.
+    /// List a tool's releases, and which was live when.
     Releases {
         #[command(flatten)]
         page: Page,
+    },
+    /// Make an earlier release live again, with its settings and without a build; the exit status tells how it went.
+    Rollback {
+        /// For example `v12`; otherwise what was live before the present release was deployed.
+        #[arg(value_name = "RELEASE", value_parser = release)]
+        release: Option<u64>,
     },
     /// Show what a tool's processes and its router wrote.
     Logs(Logs),
@@ -141,6 +147,14 @@ pub(crate) enum Runs {
     },
     /// End a run that has not ended.
     Cancel { number: u64 },
+}
+
+/// `v12` or `12`.
+fn release(text: &str) -> Result<u64, String> {
+    let number = text.strip_prefix('v').unwrap_or(text);
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let parsed = is_number.then(|| number.parse().ok()).flatten();
+    parsed.ok_or_else(|| "a release is named by its number, for example `v12`".to_owned())
 }
 
 /// Which part of a long list.

@@ -1,4 +1,4 @@
-//! `runs list|show|cancel`, `releases`.
+//! `runs list|show|cancel`.
 
 use super::{
     arguments::{Common, Page, Runs},
@@ -24,7 +24,8 @@ pub(super) async fn runs(common: &Common, verb: &Runs) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-fn query(page: &Page) -> Vec<(&'static str, String)> {
+/// The page of a list, as the API takes it.
+pub(super) fn query(page: &Page) -> Vec<(&'static str, String)> {
     let before = page.before.map(|before| ("before", before.to_string()));
     std::iter::once(("limit", page.limit.to_string())).chain(before).collect()
 }
@@ -44,7 +45,7 @@ async fn list(session: &Session, page: &Page) -> Result<(), Failure> {
         vec![
             run.number.to_string(),
             printer.state(&printable(&run.state)),
-            branch(&run.reference),
+            what(run),
             short(&run.commit),
             printable(run.by.as_deref().unwrap_or("")),
             duration(run.milliseconds),
@@ -85,6 +86,11 @@ async fn follow(session: &Session, number: u64) -> Result<ExitCode, Failure> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// `main`, or `back to v12`.
+pub(super) fn what(run: &wire::Run) -> String {
+    run.rollback_to.map_or_else(|| branch(&run.reference), |release| format!("back to v{release}"))
+}
+
 fn print(printer: &Printer, run: &wire::Run, now: Timestamp) -> io::Result<()> {
     lines(printer, run, now).iter().try_for_each(|line| printer.line(line))
 }
@@ -96,7 +102,7 @@ fn lines(printer: &Printer, run: &wire::Run, now: Timestamp) -> Vec<String> {
         "run {} · {}{ending} · {} {}{by} · {} · {}",
         printer.paint(Tone::Strong, &run.number.to_string()),
         printer.state(&printable(&run.state)),
-        branch(&run.reference),
+        what(run),
         short(&run.commit),
         duration(run.milliseconds),
         ago(&run.created, now),
@@ -133,34 +139,6 @@ async fn cancel(session: &Session, number: u64) -> Result<(), Failure> {
     let run: wire::Run = client::read(&answer)?;
     let how = if run.ending { "ends within a moment" } else { "has ended" };
     Ok(printer.line(format!("run {number} {how}"))?)
-}
-
-pub(super) async fn releases(common: &Common, page: &Page) -> Result<(), Failure> {
-    let session = Session::open(common)?;
-    let answer = session.client.get(&["tools", session.tool()?, "releases"], &query(page)).await?;
-    let printer = &session.printer;
-    if printer.json {
-        return Ok(printer.document(&answer)?);
-    }
-    let releases = client::read::<wire::Releases>(&answer)?.releases;
-    if releases.is_empty() {
-        return Ok(printer.line("No release yet. The first push that builds makes v1.")?);
-    }
-    let now = Timestamp::now();
-    let row = |release: &wire::Release| {
-        let state = if release.current { "live" } else { &release.state };
-        let web = release.processes.values().next().map_or("", String::as_str);
-        vec![
-            format!("v{}", release.number),
-            printer.state(&printable(state)),
-            release.run.to_string(),
-            short(&release.commit),
-            printable(web).chars().take(19).collect(),
-            release.deployed.as_ref().map_or_else(|| "never".to_owned(), |at| ago(at, now)),
-        ]
-    };
-    let rows: Vec<_> = releases.iter().map(row).collect();
-    Ok(printer.table(&["RELEASE", "STATE", "RUN", "COMMIT", "IMAGE", "WENT LIVE"], &rows)?)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{
     arguments::Common,
     client,
     failure::Failure,
-    output::{Printer, Tone, ago, branch, duration, printable, short},
+    output::{Printer, Tone, ago, duration, printable, short},
     session::Session,
 };
 use jiff::Timestamp;
@@ -55,7 +55,7 @@ fn lines(printer: &Printer, status: &wire::Status, now: Timestamp) -> Vec<(Strin
         );
     }
     if let Some(run) = &status.last_run {
-        let what = format!("{} {}", branch(&run.reference), short(&run.commit));
+        let what = format!("{} {}", super::runs::what(run), short(&run.commit));
         let state = printer.state(&printable(&run.state));
         add(
             "last run",

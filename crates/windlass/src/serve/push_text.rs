@@ -137,7 +137,7 @@ impl Follower<'_> {
                 .await;
                 None
             }
-            RunState::Superseded => Some(format!("a newer push took over (run {})", run.number)),
+            RunState::Superseded => Some(format!("a newer push or rollback took over (run {})", run.number)),
             RunState::Cancelled => Some(format!("cancelled (run {})", run.number)),
             RunState::Failed | RunState::Queued | RunState::Running => {
                 let failed = steps.iter().find(|step| matches!(step.state, StepState::Failed { .. }));
