@@ -2,8 +2,12 @@
 
 use crate::{Settings, line::StationError};
 use model::{EnvironmentName, ToolId};
-use router::{Backend, Control, Route, State, Table};
-use std::collections::{BTreeSet, HashMap};
+use router::{Backend, Control, Drained, Route, State, Table};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    time::Duration,
+};
 use store::{ReplicaState, Store, Wanted};
 use tokio::sync::Mutex;
 
@@ -61,6 +65,16 @@ impl Routes {
         last.generation = table.generation;
         last.table = Some(table);
         Ok(())
+    }
+
+    /// Waits until nothing is under way to a copy that the router's table names no more, and cuts what is left at the
+    /// deadline. A copy is ended after that.
+    ///
+    /// # Errors
+    /// When the table still leads to it, or the router stays away.
+    pub async fn drain(&self, copy: SocketAddr, deadline: Duration) -> Result<Drained, StationError> {
+        let drained = self.control.drain(copy, deadline).await;
+        drained.map_err(|error| StationError::Inconsistent(format!("a copy was not drained: {error}")))
     }
 }
 

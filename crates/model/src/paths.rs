@@ -74,8 +74,9 @@ impl Paths {
     pub fn helper_socket(&self) -> PathBuf {
         self.run.join("helper.sock")
     }
-    pub fn router_socket(&self) -> PathBuf {
-        self.run.join("router/control.sock")
+    /// Holds the control socket of every router that lives: while one is replaced there are two.
+    pub fn router_sockets(&self) -> PathBuf {
+        self.run.join("router")
     }
     /// Where serve answers HTTP for the router.
     pub fn serve_socket(&self) -> PathBuf {

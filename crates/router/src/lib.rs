@@ -16,11 +16,12 @@ mod service;
 pub mod table;
 mod tables;
 mod tunnel;
+mod underway;
 mod upstream;
 
 #[cfg(test)]
 mod tests;
 
-pub use control::{Control, ControlError};
+pub use control::{Control, ControlError, Drained, Statistics};
 pub use server::{Config, RouterError, serve};
 pub use table::{Backend, Route, State, Table};

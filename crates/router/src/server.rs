@@ -1,6 +1,12 @@
 //! The router's process: takes connections, answers them, ends without cutting what is open.
 
-use crate::{access::AccessLog, listener, service::Service, tables::Tables, upstream::Patience};
+use crate::{
+    access::AccessLog,
+    listener,
+    service::{Counts, Service},
+    tables::Tables,
+    upstream::Patience,
+};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::Paths;
@@ -64,14 +70,16 @@ pub(crate) async fn serve_until(
     let Config { domain, paths } = config;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
-    let tables = Arc::new(Tables::load(paths.route_table(), &domain));
-    let control = paths.router_socket();
+    let control = paths.router_sockets();
     let socket = listener::bind(&control)
         .map_err(|source| RouterError::Control { path: control.display().to_string(), source })?;
-    let serving_control = tokio::spawn(listener::serve(socket, Arc::clone(&tables)));
+    // After the socket: a table that only the router before got is on disk by now, a later one comes here.
+    let tables = Arc::new(Tables::load(paths.route_table(), &domain));
+    let counts = Arc::new(Counts::default());
+    let serving_control = tokio::spawn(listener::serve(socket, Arc::clone(&tables), Arc::clone(&counts)));
     let access = AccessLog::start(paths.clone())?;
     let sender = access.sender().ok_or_else(|| io::Error::other("the access log has ended"))?;
-    let service = Arc::new(Service::new(tables, sender, paths.serve_socket(), patience));
+    let service = Arc::new(Service::new(tables, sender, paths.serve_socket(), patience, counts));
 
     let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();

@@ -7,7 +7,7 @@ use crate::{
     host::{self, Host},
     pages::Page,
     table::{Route, State},
-    tables::{Tables, Target},
+    tables::{Choice, Tables, Target},
     tunnel::Tunnel,
     upstream::{self, Connection, Failure, Patience},
 };
@@ -23,7 +23,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -41,10 +41,19 @@ pub(crate) struct Service {
     pub(crate) access: AccessSender,
     pub(crate) serve_socket: PathBuf,
     pub(crate) patience: Patience,
+    counts: Arc<Counts>,
     places: Mutex<HashMap<ToolId, Arc<Semaphore>>>,
     turn: AtomicUsize,
     /// Connections that changed their protocol. They end with the service.
     tunnels: Mutex<JoinSet<()>>,
+}
+
+/// What is counted from the router's start.
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) requests: AtomicU64,
+    /// Connections tried once more before a byte was sent, and questions to serve asked twice.
+    pub(crate) retries: AtomicU64,
 }
 
 /// A request that may go on, as its client sent it.
@@ -64,13 +73,15 @@ impl Service {
         access: AccessSender,
         serve_socket: PathBuf,
         patience: Patience,
+        counts: Arc<Counts>,
     ) -> Self {
         let (places, turn, tunnels) = (Mutex::default(), AtomicUsize::new(0), Mutex::default());
-        Self { tables, access, serve_socket, patience, places, turn, tunnels }
+        Self { tables, access, serve_socket, patience, counts, places, turn, tunnels }
     }
 
     /// Answers one request; every trouble is a page.
     pub(crate) async fn answer(&self, mut request: Request<Incoming>, client: IpAddr) -> Response<Body> {
+        self.counts.requests.fetch_add(1, Ordering::Relaxed);
         let request_id = headers::request_id(request.headers());
         let accept = request.headers().clone();
         let answer = match check(&request) {
@@ -150,23 +161,30 @@ impl Service {
         Arc::clone(places).try_acquire_owned().map_err(|_| Page::Busy(tool))
     }
 
-    /// The first backend that accepts the connection answers; they are tried in turn.
+    /// The first backend that accepts the connection answers. Before each try the table is asked again: a copy that
+    /// was replaced meanwhile is not waited for.
     async fn ask_backends(&self, asked: Asked, route: &Route, row: &mut Row) -> Result<Answer, Page> {
-        let count = route.backends.len();
-        let first = self.turn.fetch_add(1, Ordering::Relaxed);
-        for offset in 0..count {
-            let backend = &route.backends[(first.wrapping_add(offset)) % count];
-            match upstream::connect_tool(backend.address, self.patience.connect).await {
+        let mut tried = Vec::new();
+        loop {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+            let Choice::Backend(backend, passage) = self.tables.choose(&route.host, &tried, turn) else {
+                return Err(Page::Unreachable(route.tool.clone()));
+            };
+            if !tried.is_empty() {
+                self.counts.retries.fetch_add(1, Ordering::Relaxed);
+            }
+            match upstream::connect_tool(backend.address, self.patience.connect, passage).await {
                 Ok(connection) => {
                     row.release = Some(backend.release);
                     let patience = self.patience.tool_answer;
                     let sent = send(asked, connection, patience).await;
                     return sent.map_err(|failure| page_of(&failure, &route.tool));
                 }
+                // Nothing was sent: another copy may get the request.
                 Err(failure) => drop(page_of(&failure, &route.tool)),
             }
+            tried.push(backend.address);
         }
-        Err(Page::Unreachable(route.tool.clone()))
     }
 
     /// Serve's answer. While serve is restarted a request waits; one that can be asked twice is, when the answer was
@@ -188,6 +206,7 @@ impl Service {
             if Instant::now() >= until {
                 break;
             }
+            self.counts.retries.fetch_add(1, Ordering::Relaxed);
             let mut parts = parts.clone();
             headers::to_backend(&mut parts.headers, host, client, &request_id);
             let request = Request::from_parts(to_origin(parts), body::empty());

@@ -1,10 +1,14 @@
 //! The present table: looked up by each request, replaced as a whole, kept on disk for the next start.
 
-use crate::table::{Route, Table};
+use crate::{
+    table::{Backend, Route, State, Table},
+    underway::{Passage, Underway},
+};
 use std::{
     collections::{HashMap, HashSet},
     fs, io,
     io::Write as _,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -16,6 +20,15 @@ pub(crate) enum Target {
     Platform,
     Tool(Arc<Route>),
     Unknown,
+}
+
+/// What a request for a tool's host finds.
+pub(crate) enum Choice {
+    /// Counted as under way from the moment of the choice: whoever drains a backend that the table names no more
+    /// sees every request that chose it before.
+    Backend(Backend, Passage),
+    /// None that was not tried.
+    Nobody,
 }
 
 /// Why a table was not taken.
@@ -38,6 +51,7 @@ pub(crate) struct Tables {
     /// The domain leads to the platform whatever the table says: so also before there is one.
     domain: String,
     present: RwLock<Arc<Hosts>>,
+    pub(crate) underway: Underway,
     /// Held while a table is replaced.
     replacing: Mutex<()>,
 }
@@ -66,7 +80,13 @@ impl Tables {
         };
         let hosts = Hosts::new(table).unwrap_or_default();
         let present = RwLock::new(Arc::new(hosts));
-        Self { path, domain: domain.to_ascii_lowercase(), present, replacing: Mutex::default() }
+        Self {
+            path,
+            domain: domain.to_ascii_lowercase(),
+            present,
+            underway: Underway::default(),
+            replacing: Mutex::default(),
+        }
     }
 
     pub(crate) fn find(&self, host: &str) -> Target {
@@ -75,6 +95,27 @@ impl Tables {
             return Target::Platform;
         }
         hosts.tools.get(host).map_or(Target::Unknown, |route| Target::Tool(Arc::clone(route)))
+    }
+
+    /// One of a host's present backends that was not `tried`; `turn` spreads requests over them.
+    pub(crate) fn choose(&self, host: &str, tried: &[SocketAddr], turn: usize) -> Choice {
+        // Held until the request is counted: no table comes between.
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(route) = present.tools.get(host) else { return Choice::Nobody };
+        if route.state != State::Serving {
+            return Choice::Nobody;
+        }
+        let left = || route.backends.iter().filter(|backend| !tried.contains(&backend.address));
+        let Some(number) = turn.checked_rem(left().count()) else { return Choice::Nobody };
+        left()
+            .nth(number)
+            .map_or(Choice::Nobody, |backend| Choice::Backend(*backend, self.underway.enter(backend.address)))
+    }
+
+    /// Whether new requests may go to an address.
+    pub(crate) fn names(&self, address: SocketAddr) -> bool {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        present.tools.values().any(|route| route.backends.iter().any(|backend| backend.address == address))
     }
 
     /// Keeps a table on disk, then answers by it.
@@ -107,7 +148,8 @@ impl Hosts {
 
 /// Replaces the file by rename: a crash leaves the old one or the new one.
 fn keep(path: &Path, table: &Table) -> io::Result<()> {
-    let new = path.with_extension("new");
+    // Two routers may write the same table at once.
+    let new = path.with_extension(format!("{}.new", std::process::id()));
     let mut file = fs::File::create(&new)?;
     file.write_all(&serde_json::to_vec(table)?)?;
     file.sync_all()?;
@@ -117,7 +159,6 @@ fn keep(path: &Path, table: &Table) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::State;
     use model::ToolId;
 
     fn table(generation: u64, hosts: &[&str]) -> Table {

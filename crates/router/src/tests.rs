@@ -2,6 +2,7 @@
 //! that no library tidies up what is to be seen.
 
 mod bodies;
+mod drain;
 mod life;
 mod platform;
 mod requests;
@@ -45,7 +46,7 @@ impl World {
         let tool_id = ToolId::new();
         let files = [
             paths.route_table(),
-            paths.router_socket(),
+            paths.router_sockets().join("socket"),
             paths.serve_socket(),
             paths.log(tool_id, &LogStream::Router),
         ];
@@ -90,7 +91,7 @@ impl World {
             backends,
         };
         let table = Table { generation: self.generation, platform_hosts: Vec::new(), routes: vec![route] };
-        self.runtime.block_on(Control::new(&self.paths.router_socket()).apply(&table)).unwrap();
+        self.runtime.block_on(Control::new(&self.paths.router_sockets()).apply(&table)).unwrap();
     }
 
     /// A world whose tool answers every connection by `answer`.
@@ -170,4 +171,25 @@ fn read_head(stream: &mut impl Read) -> String {
 
 fn status(answer: &str) -> &str {
     answer.get(9..12).unwrap_or(answer)
+}
+
+/// Opens a web socket and reads the head of the answer and the first word.
+fn open_web_socket(world: &World) -> TcpStream {
+    let mut stream = world.connect();
+    let request = "GET /socket HTTP/1.1\r\nHost: wordcount.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    assert!(read_head(&mut stream).starts_with("HTTP/1.1 101 "));
+    let mut word = [0; 5];
+    stream.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"hello");
+    stream
+}
+
+/// A tool that switches, says "hello", and repeats all it hears.
+fn echo(mut stream: TcpStream) {
+    read_head(&mut stream);
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
+    stream.write_all(switch.as_bytes()).unwrap();
+    let mut heard = stream.try_clone().unwrap();
+    let _ = std::io::copy(&mut heard, &mut stream);
 }

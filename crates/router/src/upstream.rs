@@ -1,6 +1,9 @@
 //! Connections to backends: a tool's address or serve's socket, one request each.
 
-use crate::body::{Activity, Body};
+use crate::{
+    body::{Activity, Body},
+    underway::Passage,
+};
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
@@ -73,12 +76,13 @@ pub(crate) enum Failure {
 pub(crate) async fn connect_tool(
     address: SocketAddr,
     patience: Duration,
+    passage: Passage,
 ) -> Result<Box<dyn Connection>, Failure> {
     let connected = timeout(patience, TcpStream::connect(address)).await;
     let stream = connected.unwrap_or_else(|elapsed| Err(elapsed.into())).map_err(Failure::Unreachable)?;
     // Small writes go out at once; without this nothing breaks, it is only slower.
     let _ = stream.set_nodelay(true);
-    Ok(Box::new(stream))
+    Ok(passage.over(stream))
 }
 
 /// Connects to serve, waiting until `until` for one that is being restarted.

@@ -62,7 +62,7 @@ async fn serve(settings: &Settings) -> Result<()> {
         store,
         runtime,
         repositories: repositories.clone(),
-        routes: Routes::new(Control::new(&paths.router_socket())),
+        routes: Routes::new(Control::new(&paths.router_sockets())),
         paths: paths.clone(),
         settings: line_settings(settings)?,
         base,

@@ -1,10 +1,10 @@
 //! Tables, restarts, limits and the rows of requests.
 
-use super::{World, listening_tool, read_head, status, tool};
+use super::{World, echo, listening_tool, open_web_socket, read_head, status, tool};
 use crate::{Control, ControlError, State, Table};
 use std::{
     io::{Read, Write},
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     thread,
     time::{Duration, Instant},
 };
@@ -25,7 +25,7 @@ fn a_table_is_answered_by_once_it_is_applied_and_an_older_one_is_refused() {
     world.route(State::Stopped, &[]);
     assert_eq!(status(&world.get("wordcount.localhost", "")), "503");
     let old = Table { generation: 1, ..Table::default() };
-    let refused = world.runtime.block_on(Control::new(&world.paths.router_socket()).apply(&old));
+    let refused = world.runtime.block_on(Control::new(&world.paths.router_sockets()).apply(&old));
     assert!(
         matches!(refused, Err(ControlError::Refused(text)) if text.contains("older than the present one"))
     );
@@ -99,27 +99,6 @@ fn a_tool_that_hangs_takes_no_place_from_others() {
         }
         assert!(Instant::now() < until, "the places are given back");
     }
-}
-
-/// Opens a web socket and reads the head of the answer and the first word.
-fn open_web_socket(world: &World) -> TcpStream {
-    let mut stream = world.connect();
-    let request = "GET /socket HTTP/1.1\r\nHost: wordcount.localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-    stream.write_all(request.as_bytes()).unwrap();
-    assert!(read_head(&mut stream).starts_with("HTTP/1.1 101 "));
-    let mut word = [0; 5];
-    stream.read_exact(&mut word).unwrap();
-    assert_eq!(&word, b"hello");
-    stream
-}
-
-/// A tool that switches, says "hello", and repeats all it hears.
-fn echo(mut stream: TcpStream) {
-    read_head(&mut stream);
-    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
-    stream.write_all(switch.as_bytes()).unwrap();
-    let mut heard = stream.try_clone().unwrap();
-    let _ = std::io::copy(&mut heard, &mut stream);
 }
 
 #[test]
