@@ -5,9 +5,11 @@
 
 mod http;
 mod leaks;
+mod load;
 mod repository;
 mod world;
 
 pub use http::Answer;
+pub use load::{Load, LoadReport, Loss};
 pub use repository::{Pushed, Tool};
 pub use world::{Ran, World};

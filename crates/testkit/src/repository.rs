@@ -1,6 +1,6 @@
 //! A maintainer's working copy of a tool, and its pushes.
 
-use crate::{Answer, World, world};
+use crate::{Answer, Load, World, world};
 use anyhow::{Context, Result, ensure};
 use std::{
     fs,
@@ -113,6 +113,11 @@ impl<'a> Tool<'a> {
     /// `GET` on the tool's own host name.
     pub fn get(&self, path: &str) -> Answer {
         self.world.get(&format!("{}.localhost", self.name), path)
+    }
+
+    /// Asks the tool, which must be `e2e/apps/steady`, this often until [`Load::stop`].
+    pub fn load(&self, requests_per_second: u32) -> Load {
+        Load::start(self.world.port, &format!("{}.localhost", self.name), requests_per_second)
     }
 
     /// `windlass --tool <name> …`
