@@ -22,7 +22,7 @@ pub mod users;
 pub use addresses::Addresses;
 pub use problems::{bad_request, internal, not_signed_in};
 
-use model::Paths;
+use model::{Paths, run::OnNewPush};
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::Notify;
@@ -34,11 +34,19 @@ pub struct App {
     addresses: Addresses,
     /// Tells the engine that rows have changed.
     nudge: Arc<Notify>,
+    /// What a new push does where the tool does not say.
+    on_new_push: OnNewPush,
 }
 
 impl App {
     pub fn new(store: Arc<dyn Store>, paths: Paths, addresses: Addresses, nudge: Arc<Notify>) -> Self {
-        Self { store, paths, addresses, nudge }
+        Self { store, paths, addresses, nudge, on_new_push: OnNewPush::default() }
+    }
+
+    /// What a new push does to earlier runs of its branch, in tools that do not say.
+    #[must_use]
+    pub fn with_on_new_push(self, on_new_push: OnNewPush) -> Self {
+        Self { on_new_push, ..self }
     }
 
     /// Where people find the platform and its tools.

@@ -39,6 +39,7 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
         Action::ControlTool => ("stop, start or restart it", "maintainers and owners"),
         Action::ConfigureTool => ("say which branch is deployed", "maintainers and owners"),
         Action::RollBack => ("roll back", "maintainers and owners"),
+        Action::RetryRun => ("retry runs", "maintainers and owners"),
         Action::CancelRun => ("cancel runs", "maintainers and owners"),
         Action::DeleteTool => ("delete it", "owners"),
         Action::ManageMembers => ("change its members", "owners"),
@@ -125,6 +126,8 @@ fn conflicting(conflict: &Conflict) -> Problem {
         Conflict::TokenExists => problem("token-exists", "this token exists already"),
         Conflict::RunEnded(_) => problem("run-ended", "there is nothing left to cancel")
             .hint("`windlass runs show NUMBER` tells how it ended"),
+        Conflict::RunOpen(_) => problem("run-open", "the run goes on")
+            .hint("`windlass runs cancel NUMBER` ends it; then it can be tried again"),
         Conflict::PushDiffers | Conflict::CurrentReleaseMoved { .. } | Conflict::LayerMissing(_) => {
             problem("state-moved", "something else came first")
                 .hint("look at `windlass status` and try again")

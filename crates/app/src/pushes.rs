@@ -1,7 +1,7 @@
 //! Pushes: what the git door asks before, during and after one.
 
 use crate::{App, problems};
-use model::{Action, Actor, Problem, PushId, RunId, ToolId, UserId};
+use model::{Action, Actor, Problem, PushId, RunId, ToolId, UserId, run::Lane};
 use store::{NewPush, Recorded, Run, Step, Tool};
 
 /// Branches that become the production branch when they are the first to be pushed.
@@ -87,6 +87,8 @@ impl App {
             commit,
             by,
             production,
+            on_new_push: tool.on_new_push.unwrap_or(self.on_new_push),
+            lane: Lane::People,
         };
         let recorded = self.store.record_push(&push).await.map_err(failed)?;
         self.nudge.notify_one();

@@ -1,16 +1,20 @@
 //! Moves runs along the line: claims ready steps, lets stations work, beats, reports. Knows no station's business.
 
-use crate::{Line, branch, build, deploy, line::StationError, plan, release};
+use crate::{Line, branch, build, clock::Watch, deploy, line::StationError, plan, release};
 use model::{
     Timestamp,
     run::{Outcome, StepKind},
 };
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::{Beat, ClaimedStep, Claiming, Run, StoreError};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
+    time::MissedTickBehavior,
 };
 
 /// How long a claim holds without a beat, and how often it is beaten.
@@ -19,16 +23,23 @@ const BEAT: Duration = Duration::from_millis(500);
 /// Between two looks when nobody nudges.
 const PERIOD: Duration = Duration::from_millis(500);
 
+/// Between two countings of how long runs have waited.
+const AGE: Duration = Duration::from_mins(1);
+
 /// Works until told to stop; then hands its claims back, so that the next engine goes on at once.
 ///
 /// # Errors
 /// When the store cannot be used at the start.
 pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(), StoreError> {
     // This engine has just become the only one: no earlier claim is alive.
-    line.store.expire_claims(Timestamp(i64::MAX)).await?;
+    line.store.take_over().await?;
     let worker = format!("serve {}", std::process::id());
     let room = Arc::new(Semaphore::new(line.settings.parallel as usize));
     let mut stations = JoinSet::new();
+    let mut aged = Instant::now();
+    let mut clock = Watch::new();
+    let mut rounds = tokio::time::interval(PERIOD);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         while stations.try_join_next().is_some() {}
         match claim(&line, &worker, &room).await {
@@ -48,15 +59,33 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
         tokio::select! {
             _ = stop.changed() => break,
             () = line.nudge.for_engine() => {}
-            () = tokio::time::sleep(PERIOD) => {
-                if let Err(error) = line.store.expire_claims(Timestamp::now()).await {
+            _ = rounds.tick() => {
+                if let Err(error) = line.store.expire_claims(Timestamp::steady()).await {
                     tracing::error!(%error, "the engine cannot expire claims");
+                }
+                if let Some(seconds) = clock.jumped(Timestamp::now(), Timestamp::steady()) {
+                    tracing::warn!(seconds, "the clock was set; runs go on by a clock that is not");
+                }
+                if aged.elapsed() >= AGE {
+                    age(&line, aged.elapsed()).await;
+                    aged = Instant::now();
                 }
             }
         }
     }
     while stations.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Ends runs that have waited too long for their turn; what is counted is time in which this platform was up.
+async fn age(line: &Line, waited: Duration) {
+    match line.store.age_runs(waited, line.settings.wait).await {
+        Ok(ended) if ended.is_empty() => {}
+        Ok(ended) => {
+            tracing::error!(runs = ended.len(), "runs waited too long for their turn and were ended");
+        }
+        Err(error) => tracing::error!(%error, "the engine cannot count how long runs have waited"),
+    }
 }
 
 type Room = tokio::sync::OwnedSemaphorePermit;
@@ -69,7 +98,7 @@ async fn claim(
     let Ok(permit) = Arc::clone(room).try_acquire_owned() else { return Ok(None) };
     let claiming = Claiming {
         worker,
-        now: Timestamp::now(),
+        now: Timestamp::steady(),
         lease: LEASE,
         per_tool: line.settings.per_tool,
         per_machine: line.settings.parallel,
@@ -123,7 +152,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 async fn beats(line: &Line, step: &ClaimedStep) -> Beat {
     loop {
         tokio::time::sleep(BEAT).await;
-        match line.store.beat(&step.claim, Timestamp::now(), LEASE).await {
+        match line.store.beat(&step.claim, Timestamp::steady(), LEASE).await {
             Ok(Beat::Go) => {}
             Ok(other) => return other,
             // The lease outlasts a store that is busy for a moment.

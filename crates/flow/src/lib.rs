@@ -9,6 +9,7 @@ pub mod base;
 mod branch;
 mod build;
 pub mod chores;
+mod clock;
 mod deploy;
 pub mod engine;
 pub mod line;

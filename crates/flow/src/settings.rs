@@ -1,6 +1,7 @@
 //! What the operator set, as far as the line needs it.
 
 use model::Limits;
+use std::time::Duration;
 
 /// Limits, addresses and the allow-list of builds.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Settings {
     /// Steps that run at the same time, on the machine and for one tool.
     pub parallel: u32,
     pub per_tool: u32,
+    /// How long a run may wait for its turn in all.
+    pub wait: Duration,
 }
 
 impl Settings {

@@ -14,7 +14,7 @@ use std::fmt;
 pub enum Role {
     /// Sees everything of the tool, changes nothing.
     Reader,
-    /// Pushes, rolls back, says which branch is deployed, stops, starts, cancels.
+    /// Pushes, retries, rolls back, says which branch is deployed, stops, starts, cancels.
     Maintainer,
     /// Also deletes the tool and says who its members are.
     Owner,
@@ -121,6 +121,8 @@ actions! {
     PushCode = "code.push",
     ReadRuns = "run.read",
     CancelRun = "run.cancel",
+    /// Run a push again: which builds and deploys.
+    RetryRun = "run.retry",
     ReadReleases = "release.read",
     ReadLogs = "log.read",
 }
@@ -185,6 +187,7 @@ fn least_role(action: Action) -> Option<Role> {
         | Action::ConfigureTool
         | Action::PushCode
         | Action::CancelRun
+        | Action::RetryRun
         | Action::RollBack => Role::Maintainer,
         Action::DeleteTool | Action::ManageMembers => Role::Owner,
         Action::WhoAmI
@@ -199,7 +202,8 @@ fn may_on_tool(action: Action, role: Option<Role>, operator: bool) -> Decision {
     let Some(least) = least_role(action) else { return Decision::Forbidden };
     // An operator may look at, stop and remove any tool, but neither puts code into it nor says which of it is
     // deployed without being a member: adding oneself is a row that the tool's people see.
-    let for_members = matches!(action, Action::PushCode | Action::ConfigureTool | Action::RollBack);
+    let for_members =
+        matches!(action, Action::PushCode | Action::RetryRun | Action::ConfigureTool | Action::RollBack);
     if role.is_some_and(|role| role >= least) || (operator && !for_members) {
         Decision::Allowed
     } else if role.is_some() || operator {

@@ -1,7 +1,13 @@
 //! Points in time, as stored: whole microseconds since 1970, UTC.
 
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// The wall clock and the steady one at the first question of this process.
+static ANCHOR: OnceLock<(Timestamp, Instant)> = OnceLock::new();
 
 /// Microseconds since 1970-01-01T00:00:00Z by the wall clock of whoever wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,6 +19,13 @@ impl Timestamp {
     pub fn now() -> Self {
         let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         Self(i64::try_from(micros).unwrap_or(i64::MAX))
+    }
+
+    /// Now by a clock that nobody can set: as [`Timestamp::now`] was when this process first asked, and running on
+    /// from there. For leases and pauses within one process; means nothing to another one.
+    pub fn steady() -> Self {
+        let (began, instant) = ANCHOR.get_or_init(|| (Self::now(), Instant::now()));
+        began.plus(instant.elapsed())
     }
 
     /// This many later; saturates.

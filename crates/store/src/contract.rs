@@ -13,6 +13,7 @@ pub mod people;
 pub mod queue;
 pub mod tools;
 mod town;
+pub mod turns;
 
 pub use town::Town;
 
@@ -60,6 +61,17 @@ macro_rules! contract {
                 a_tool_never_runs_more_than_its_share_nor_the_machine_more_than_it_can,
                 releases_of_one_tool_never_run_side_by_side,
                 workers_that_race_never_get_the_same_step,
+            }
+            turns {
+                a_queued_push_begins_when_the_run_before_it_has_ended,
+                a_run_that_waits_may_be_cancelled_and_those_behind_it_go_on_waiting,
+                pushes_of_one_moment_are_ordered_by_their_recording,
+                two_hundred_tools_take_turns_however_much_each_has_pushed,
+                a_run_that_has_begun_goes_before_one_that_has_not,
+                what_people_want_goes_before_what_the_platform_wants,
+                a_run_that_waits_too_long_fails_and_says_so,
+                a_new_engine_takes_over_whatever_the_clock_shows,
+                a_tool_says_what_its_new_pushes_do,
             }
             builds {
                 an_image_reads_back_as_it_was_stored,

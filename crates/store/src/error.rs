@@ -65,6 +65,8 @@ pub enum Conflict {
     TokenExists,
     #[error("this run has already ended ({0})")]
     RunEnded(RunState),
+    #[error("this run has not ended yet ({0})")]
+    RunOpen(RunState),
     #[error("the same push id was recorded with other content")]
     PushDiffers,
     #[error("the environment runs {}, not {} as expected", version(*found), version(*expected))]

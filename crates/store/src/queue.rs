@@ -4,7 +4,7 @@ use crate::StoreError;
 use async_trait::async_trait;
 use model::{
     Actor, PushId, RunId, StepId, Timestamp, ToolId, UserId,
-    run::{CancelReason, Change, Outcome, StepKind},
+    run::{CancelReason, Change, Lane, OnNewPush, Outcome, StepKind},
 };
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct NewPush {
     pub by: UserId,
     /// Whether `ref_name` is the tool's production branch.
     pub production: bool,
+    pub on_new_push: OnNewPush,
+    pub lane: Lane,
 }
 
 /// The run that stands for a push.
@@ -32,6 +34,8 @@ pub struct Recorded {
     pub number: u64,
     /// Numbers of the runs that were asked to end in favour of this one.
     pub superseded: Vec<u64>,
+    /// Number of the run on the same ref that must end before this one begins.
+    pub waits_for: Option<u64>,
 }
 
 /// Who asks for work, and how much may be under way at once.
@@ -39,6 +43,8 @@ pub struct Recorded {
 pub struct Claiming<'a> {
     /// For people reading the rows: `serve 4711`.
     pub worker: &'a str,
+    /// By [`Timestamp::steady`], here and in all that is told about a claim: a clock that is set neither ends what
+    /// lives nor holds what is dead.
     pub now: Timestamp,
     /// How long the claim holds without a beat.
     pub lease: Duration,
@@ -79,8 +85,9 @@ pub enum Beat {
 
 #[async_trait]
 pub trait Queue: Send + Sync {
-    /// Inserts push, run and steps; older runs on the same ref that have not ended are asked to end, and when this
-    /// one is to be deployed, all others that are, rollbacks too.
+    /// Inserts push, run and steps. Earlier runs on the same ref that have not ended, and when this one is to be
+    /// deployed, all others that are, rollbacks too, are asked to end, or the new one waits for them, as the push
+    /// says. Earlier is what was recorded earlier, whatever the clock showed.
     ///
     /// # Errors
     /// `NotFound("tool")`, `NotFound("user")`, `PushDiffers`.
@@ -93,11 +100,16 @@ pub trait Queue: Send + Sync {
     /// `NotFound("tool")`, `NotFound("user")`, `NotFound("release")`.
     async fn record_rollback(&self, tool: ToolId, release: u64, by: UserId) -> Result<Recorded, StoreError>;
 
-    /// A new run of the commit of an earlier one, by the same rules as a push; of a rollback, one more rollback.
-    async fn rerun(&self, run: RunId, by: UserId) -> Result<Recorded, StoreError>;
+    /// A new run of the commit of one that has ended, by the same rules as a push; of a rollback, one more rollback.
+    ///
+    /// # Errors
+    /// `NotFound("run")`, `NotFound("tool")`, `NotFound("user")`, `RunOpen`.
+    async fn rerun(&self, run: RunId, by: UserId, on_new_push: OnNewPush) -> Result<Recorded, StoreError>;
 
-    /// Claims a ready step: of the tool with the fewest running steps, then the oldest. Steps that change what a tool
-    /// runs ([`StepKind::is_exclusive`]) go one at a time per tool, older runs first. `None`: nothing to do now.
+    /// Claims a ready step: people's before the platform's, of the tool with the fewest running steps, rather the next
+    /// step of a run than the first, of the tool whose turn was longest ago, the oldest. So tools take turns run by
+    /// run, however much each of them has pushed. Steps that change what a tool runs ([`StepKind::is_exclusive`]) go
+    /// one at a time per tool. `None`: nothing to do now.
     async fn claim_step(&self, claiming: &Claiming<'_>) -> Result<Option<ClaimedStep>, StoreError>;
 
     /// A sign of life.
@@ -115,9 +127,16 @@ pub trait Queue: Send + Sync {
     /// `Lost`.
     async fn hand_back(&self, claim: &Claim) -> Result<(), StoreError>;
 
-    /// Takes claims away that ran out before `now`, and gives their steps. An engine that has just become the only
-    /// one passes a `now` after every lease.
+    /// An engine has just become the only one: no claim of before is alive, and no pause of before counts. Gives the
+    /// steps whose claims were taken away.
+    async fn take_over(&self) -> Result<Vec<StepId>, StoreError>;
+
+    /// Takes claims away that ran out before `now`, and gives their steps.
     async fn expire_claims(&self, now: Timestamp) -> Result<Vec<StepId>, StoreError>;
+
+    /// Adds to the waiting time of every open run of which no step is running, and fails those that have waited for
+    /// `limit` in all; gives these.
+    async fn age_runs(&self, waited: Duration, limit: Duration) -> Result<Vec<RunId>, StoreError>;
 
     /// Asks a run to end. Steps that are not running are cancelled at once, running ones hear it at their next beat.
     ///

@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use model::{Actor, Role, Timestamp, ToolId, ToolName, UserId, instance::RangeIndex};
+use model::{Actor, Role, Timestamp, ToolId, ToolName, UserId, instance::RangeIndex, run::OnNewPush};
 
 /// Whether people want a tool to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Tool {
     pub range: RangeIndex,
     /// The branch that is deployed; `None` until it is set, or the first of `main`, `master` is pushed.
     pub production_branch: Option<String>,
+    /// What a new push does to earlier runs of its branch; `None`: as the platform is set.
+    pub on_new_push: Option<OnNewPush>,
     pub wanted: Wanted,
     /// Counted up by each restart that somebody asked for.
     pub restarts: u64,
@@ -66,6 +68,17 @@ pub trait Tools: Send + Sync {
     /// # Errors
     /// `NotFound("tool")`.
     async fn set_production_branch(&self, tool: ToolId, branch: &str, by: &Actor) -> Result<(), StoreError>;
+
+    /// Counts from the next push.
+    ///
+    /// # Errors
+    /// `NotFound("tool")`.
+    async fn set_on_new_push(
+        &self,
+        tool: ToolId,
+        on_new_push: Option<OnNewPush>,
+        by: &Actor,
+    ) -> Result<(), StoreError>;
 
     async fn set_wanted(&self, tool: ToolId, wanted: Wanted, by: &Actor) -> Result<(), StoreError>;
 

@@ -56,7 +56,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     let nudge = Arc::new(Nudge::default());
     let app_nudge = Arc::new(Notify::new());
     let addresses = Addresses { domain: settings.server.domain.clone(), port: settings.server.listen.port() };
-    let app = Arc::new(App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&app_nudge)));
+    let app = App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&app_nudge));
+    let app = Arc::new(app.with_on_new_push(settings.runs.on_new_push));
     app.ensure_operator().await.context("cannot make the operator's token")?;
     let line = Arc::new(Line {
         store,
@@ -160,6 +161,7 @@ pub(crate) fn check(settings: &Settings) -> Result<()> {
 }
 
 fn line_settings(settings: &Settings) -> Result<flow::Settings> {
+    settings.runs.check()?;
     let mut hosts = Vec::new();
     for group in &settings.egress.groups {
         let rules = egress::policy::group(group);
@@ -187,5 +189,6 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
         max_source_bytes: settings.git.max_source_mebibytes * MIB,
         parallel: settings.runs.parallel,
         per_tool: settings.runs.per_tool,
+        wait: Duration::from_hours(u64::from(settings.runs.wait_hours)),
     })
 }

@@ -1,7 +1,7 @@
 //! `windlass.toml`: what the operator sets. Every key has a default that suits one machine; an unknown key is an error.
 
-use anyhow::{Context, Result};
-use model::Paths;
+use anyhow::{Context, Result, ensure};
+use model::{Paths, run::OnNewPush};
 use serde::Deserialize;
 use std::{
     fs,
@@ -79,6 +79,10 @@ pub(crate) struct Runs {
     pub parallel: u32,
     /// Steps of one tool at the same time.
     pub per_tool: u32,
+    /// What a new push does to earlier runs of its branch, in tools that do not say: `supersede` or `queue`.
+    pub on_new_push: OnNewPush,
+    /// How long a run may wait for its turn in all, in hours.
+    pub wait_hours: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -137,7 +141,7 @@ impl Default for Network {
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { parallel: 4, per_tool: 2 }
+        Self { parallel: 4, per_tool: 2, on_new_push: OnNewPush::Supersede, wait_hours: 24 }
     }
 }
 
@@ -150,6 +154,29 @@ impl Default for Git {
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".to_owned() }
+    }
+}
+
+impl Runs {
+    /// Whether the numbers make a line that moves; the message names the key.
+    pub(crate) fn check(&self) -> Result<()> {
+        let within = |key: &str, value: u32, most: u32| {
+            ensure!(
+                (1..=most).contains(&value),
+                "windlass.toml: runs.{key} = {value} cannot be: it takes 1 to {most}"
+            );
+            Ok(())
+        };
+        within("parallel", self.parallel, 256)?;
+        within("per_tool", self.per_tool, 256)?;
+        within("wait_hours", self.wait_hours, 24 * 30)?;
+        ensure!(
+            self.per_tool <= self.parallel,
+            "windlass.toml: runs.per_tool = {} is more than runs.parallel = {}, which counts the steps of all tools",
+            self.per_tool,
+            self.parallel
+        );
+        Ok(())
     }
 }
 
@@ -191,5 +218,26 @@ mod tests {
         assert_eq!(settings.public_url(), "http://localhost:8080");
         let error = toml::from_str::<Settings>("[server]\nlisen = 1").unwrap_err().to_string();
         assert!(error.contains("lisen") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn caps_that_would_hold_the_line_up_are_refused_by_name() {
+        let runs = |text: &str| toml::from_str::<Settings>(&format!("[runs]\n{text}")).unwrap().runs;
+        assert!(runs("").check().is_ok());
+        for (text, named) in [
+            ("parallel = 0", "runs.parallel = 0 cannot be: it takes 1 to 256"),
+            ("per_tool = 0", "runs.per_tool = 0"),
+            ("wait_hours = 0", "runs.wait_hours = 0 cannot be: it takes 1 to 720"),
+            ("parallel = 2\nper_tool = 3", "runs.per_tool = 3 is more than runs.parallel = 2"),
+        ] {
+            let error = runs(text).check().unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        let error = toml::from_str::<Settings>("[runs]\non_new_push = \"wait\"").unwrap_err().to_string();
+        assert!(
+            error.contains("supersede") && error.contains("queue") && error.contains("line 2"),
+            "{error}"
+        );
+        assert_eq!(runs("on_new_push = \"queue\"").on_new_push, OnNewPush::Queue);
     }
 }

@@ -19,6 +19,8 @@ pub struct RunView {
     pub state: RunState,
     /// Set once somebody asked that it end.
     pub cancel: Option<CancelReason>,
+    /// Nothing of it may begin before an earlier run of its branch has ended.
+    pub waits: bool,
     /// In the order of the line; never empty.
     pub steps: Vec<StepView>,
 }
@@ -46,6 +48,10 @@ pub enum Event {
     HandedBack(StepKind),
     /// The run shall end.
     CancelAsked(CancelReason),
+    /// No earlier run of its branch is left to wait for.
+    Freed,
+    /// It has waited for this long in all, which is longer than it may.
+    WaitedTooLong { seconds: u64 },
 }
 
 /// What follows. Whoever keeps the rows applies all of them or none.
@@ -59,6 +65,8 @@ pub enum Change {
     },
     Run(RunState),
     CancelAsked(CancelReason),
+    /// It waits for no other run any more.
+    Freed,
 }
 
 /// An event that cannot happen in this state. Nothing changes.
@@ -70,6 +78,8 @@ pub enum Illegal {
     NoSuchStep(StepKind),
     #[error("the {kind} step is {state}, not {needed}")]
     WrongState { kind: StepKind, state: &'static str, needed: &'static str },
+    #[error("the run waits for no other")]
+    NotWaiting,
 }
 
 /// What follows from `event`. Pure: the same view and event give the same changes.
@@ -101,6 +111,9 @@ pub fn next(run: &RunView, event: Event) -> Result<Vec<Change>, Illegal> {
             after.set_step(kind, state);
         }
         Event::CancelAsked(reason) => after.ask_cancel(reason),
+        Event::Freed if !run.waits => return Err(Illegal::NotWaiting),
+        Event::Freed => after.free(),
+        Event::WaitedTooLong { seconds } => after.give_up(seconds)?,
     }
     after.settle();
     Ok(after.changes)
@@ -114,6 +127,17 @@ fn lease_lost(kind: StepKind) -> Problem {
         format!("The platform lost sight of the {kind} step {MAX_ATTEMPTS} times. Nothing is wrong with your code."),
     )
     .hint("push again, and tell the operator when it happens again")
+}
+
+fn waited_too_long(seconds: u64) -> Problem {
+    let hours = seconds / 3600;
+    Problem::new(
+        "run-waited",
+        503,
+        "it waited too long for its turn",
+        format!("Nothing of it could begin for {hours} hours. Nothing is wrong with your code."),
+    )
+    .hint("push again, or `windlass runs retry NUMBER`; when it happens again, tell the operator")
 }
 
 /// The view as it becomes, and the changes so far.
@@ -166,6 +190,24 @@ impl After {
         self.changes.push(Change::CancelAsked(reason));
     }
 
+    fn free(&mut self) {
+        self.run.waits = false;
+        self.changes.push(Change::Freed);
+    }
+
+    /// Its next step fails; while one is running it does not wait.
+    fn give_up(&mut self, seconds: u64) -> Result<(), Illegal> {
+        if let Some(step) = self.run.steps.iter().find(|step| step.state == StepState::Running) {
+            return Err(Illegal::WrongState { kind: step.kind, state: "running", needed: "ready" });
+        }
+        let next = self.run.steps.iter().find(|step| !step.state.is_final()).map(|step| step.kind);
+        if let Some(kind) = next {
+            let problem = waited_too_long(seconds);
+            self.set_step(kind, StepState::Failed { cause: Cause::Timeout { seconds }, problem });
+        }
+        Ok(())
+    }
+
     /// Opens what has become possible, closes what has become impossible, ends the run when nothing is left to do.
     fn settle(&mut self) {
         let failed = self.run.steps.iter().any(|step| matches!(step.state, StepState::Failed { .. }));
@@ -177,7 +219,10 @@ impl After {
                 self.set_step(kind, StepState::Skipped);
             } else if waiting && self.run.cancel.is_some() {
                 self.set_step(kind, StepState::Cancelled);
-            } else if step.state == StepState::Blocked && step.after.iter().all(|kind| self.is_done(*kind)) {
+            } else if step.state == StepState::Blocked
+                && !self.run.waits
+                && step.after.iter().all(|kind| self.is_done(*kind))
+            {
                 self.set_step(kind, StepState::Ready);
             }
         }

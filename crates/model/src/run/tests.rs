@@ -20,7 +20,16 @@ fn queued(nodes: Vec<Node>) -> RunView {
         let state = if after.is_empty() { StepState::Ready } else { StepState::Blocked };
         StepView { kind, after, state, faults: 0 }
     });
-    RunView { state: RunState::Queued, cancel: None, steps: steps.collect() }
+    RunView { state: RunState::Queued, cancel: None, waits: false, steps: steps.collect() }
+}
+
+/// One that was pushed while an earlier run of its branch had not ended.
+fn waiting(nodes: Vec<Node>) -> RunView {
+    let mut run = RunView { waits: true, ..queued(nodes) };
+    for step in &mut run.steps {
+        step.state = StepState::Blocked;
+    }
+    run
 }
 
 /// What a store does with changes.
@@ -34,6 +43,7 @@ fn apply(run: &mut RunView, changes: Vec<Change>) {
             }
             Change::Run(state) => run.state = state,
             Change::CancelAsked(reason) => run.cancel = Some(reason),
+            Change::Freed => run.waits = false,
         }
     }
 }
@@ -149,6 +159,36 @@ fn a_wish_to_cancel_that_comes_after_the_switch_does_not_hide_that_the_release_i
 }
 
 #[test]
+fn a_run_that_waits_for_another_begins_when_it_is_freed() {
+    let mut run = waiting(graph(false));
+    assert!(next(&run, Event::Claimed(StepKind::Plan)).is_err());
+    happen(&mut run, Event::Freed);
+    assert_eq!(words(&run), "queued: ready blocked");
+    assert_eq!(next(&run, Event::Freed), Err(Illegal::NotWaiting));
+    let mut ended = waiting(graph(false));
+    happen(&mut ended, Event::CancelAsked(CancelReason::Person));
+    assert_eq!(words(&ended), "cancelled: cancelled cancelled");
+}
+
+#[test]
+fn a_run_that_waits_too_long_fails_and_says_so_but_not_while_it_runs() {
+    let day = Event::WaitedTooLong { seconds: 24 * 3600 };
+    for mut run in [queued(graph(true)), waiting(graph(true))] {
+        happen(&mut run, day.clone());
+        assert_eq!(words(&run), "failed: failed skipped skipped skipped");
+        let StepState::Failed { cause, problem } = &run.steps[0].state else { panic!() };
+        assert_eq!(*cause, Cause::Timeout { seconds: 86_400 });
+        assert!(problem.detail.contains("24 hours"), "{problem}");
+    }
+    let mut run = queued(graph(true));
+    happen(&mut run, Event::Claimed(StepKind::Plan));
+    assert!(next(&run, day.clone()).is_err());
+    happen(&mut run, Event::Ended(StepKind::Plan, DONE));
+    happen(&mut run, day);
+    assert_eq!(words(&run), "failed: done failed skipped skipped");
+}
+
+#[test]
 fn two_tests_side_by_side_both_end_before_the_run_does() {
     let nodes = vec![
         Node { kind: StepKind::Plan, after: vec![] },
@@ -220,6 +260,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         6 => (kind.clone(), outcome).prop_map(|(kind, outcome)| Event::Ended(kind, outcome)),
         2 => kind.clone().prop_map(Event::LeaseLost),
         1 => kind.prop_map(Event::HandedBack),
+        2 => Just(Event::Freed),
+        1 => Just(Event::WaitedTooLong { seconds: 3600 }),
         1 => prop_oneof![Just(CancelReason::Person), Just(CancelReason::Superseded)].prop_map(Event::CancelAsked),
     ]
 }
@@ -246,15 +288,18 @@ fn check(run: &RunView) -> Result<(), TestCaseError> {
         prop_assert_eq!(run.state == RunState::Failed, failed);
     } else {
         let moving = run.steps.iter().any(|step| matches!(step.state, StepState::Ready | StepState::Running));
-        prop_assert!(moving, "nothing can happen, yet the run has not ended");
+        prop_assert!(!run.waits || !moving, "something began while it waits for another run");
+        prop_assert!(moving || run.waits, "nothing can happen, yet the run has not ended");
     }
     Ok(())
 }
 
 proptest! {
     #[test]
-    fn whatever_happens_the_laws_hold_and_every_run_ends(nodes in any_graph(), events in vec(any_event(), 0..60)) {
-        let mut run = queued(nodes);
+    fn whatever_happens_the_laws_hold_and_every_run_ends(
+        nodes in any_graph(), waits: bool, events in vec(any_event(), 0..60)
+    ) {
+        let mut run = if waits { waiting(nodes) } else { queued(nodes) };
         for event in events {
             let before = run.clone();
             match next(&run, event) {
@@ -273,6 +318,9 @@ proptest! {
             prop_assert!(before.cancel.is_none() || before.cancel == run.cancel);
         }
         // Left to the worst of all workers, it ends all the same.
+        if run.waits && !run.state.is_final() {
+            happen(&mut run, Event::Freed);
+        }
         for _ in 0..=(2 * MAX_ATTEMPTS as usize * run.steps.len()) {
             let moving = run.steps.iter().find(|step| matches!(step.state, StepState::Ready | StepState::Running));
             let event = match moving {

@@ -11,9 +11,9 @@ use crate::{
 use async_trait::async_trait;
 use model::{
     Action, Actor, RunId, StepId, Timestamp, ToolId, UserId,
-    run::{CancelReason, Change, Event, Illegal, Outcome, StepKind, next},
+    run::{CancelReason, Change, Event, Illegal, Lane, OnNewPush, Outcome, RunState, StepKind, next},
 };
-use push::{insert_push, insert_run, recorded_before};
+use push::{Place, insert_push, insert_run, recorded_before};
 use rows::{apply, view};
 use sqlx::{query, sqlite::SqliteRow};
 use std::time::Duration;
@@ -54,6 +54,17 @@ async fn follow(
     Ok(changes)
 }
 
+/// A statement over the open runs of which no step is running.
+macro_rules! waiting {
+    ($head:literal) => {
+        concat!(
+            $head,
+            "ended_at IS NULL AND NOT EXISTS (
+                 SELECT 1 FROM steps WHERE steps.run = runs.id AND steps.state = 'running')"
+        )
+    };
+}
+
 async fn audit_run(work: &mut Work, actor: &str, action: Action, run: RunId) -> Result<(), StoreError> {
     let row =
         work.one("run", query("SELECT tool, number FROM runs WHERE id = ?").bind(run.to_string())).await?;
@@ -72,7 +83,8 @@ impl Queue for Sqlite {
         work.need_tool(push.tool).await?;
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(push.by.to_string())).await?;
         insert_push(&mut work, push).await?;
-        let recorded = insert_run(&mut work, push.id, push.by, None).await?;
+        let place = Place { on_new_push: push.on_new_push, lane: push.lane, again: false, rollback_to: None };
+        let recorded = insert_run(&mut work, push.id, push.by, place).await?;
         audit_run(&mut work, &format!("user {}", push.by), Action::PushCode, recorded.run).await?;
         work.commit().await?;
         Ok(recorded)
@@ -87,21 +99,30 @@ impl Queue for Sqlite {
              WHERE releases.tool = ? AND releases.number = ?",
         );
         let row = work.one("release", made.bind(tool.to_string()).bind(whole(release))).await?;
-        let recorded = insert_run(&mut work, text(&row, "push")?, by, Some(release)).await?;
+        let recorded = insert_run(&mut work, text(&row, "push")?, by, Place::rollback(release)).await?;
         let target = format!("v{release} by run {}", recorded.number);
         work.audit(&format!("user {by}"), Action::RollBack.as_str(), Some(tool), &target).await?;
         work.commit().await?;
         Ok(recorded)
     }
 
-    async fn rerun(&self, run: RunId, by: UserId) -> Result<Recorded, StoreError> {
+    async fn rerun(&self, run: RunId, by: UserId, on_new_push: OnNewPush) -> Result<Recorded, StoreError> {
         let mut work = self.write().await?;
-        let found = query("SELECT tool, push, rollback_to FROM runs WHERE id = ?").bind(run.to_string());
+        let found =
+            query("SELECT tool, push, state, rollback_to FROM runs WHERE id = ?").bind(run.to_string());
         let row = work.one("run", found).await?;
+        let state: RunState = word(&row, "state")?;
+        if !state.is_final() {
+            return Err(Conflict::RunOpen(state).into());
+        }
         work.need_tool(text(&row, "tool")?).await?;
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(by.to_string())).await?;
-        let recorded = insert_run(&mut work, text(&row, "push")?, by, plain(&row, "rollback_to")?).await?;
-        audit_run(&mut work, &format!("user {by}"), Action::PushCode, recorded.run).await?;
+        let place = match plain(&row, "rollback_to")? {
+            Some(release) => Place::rollback(release),
+            None => Place { on_new_push, lane: Lane::People, again: true, rollback_to: None },
+        };
+        let recorded = insert_run(&mut work, text(&row, "push")?, by, place).await?;
+        audit_run(&mut work, &format!("user {by}"), Action::RetryRun, recorded.run).await?;
         work.commit().await?;
         Ok(recorded)
     }
@@ -114,14 +135,18 @@ impl Queue for Sqlite {
         let mut work = self.write().await?;
         let Some(step) = candidate(work.first(candidates(claiming)).await?)? else { return Ok(None) };
         let until = claiming.now.plus(claiming.lease);
-        follow(&mut work, step.run, Event::Claimed(step.kind), claiming.now).await?;
+        let changes = follow(&mut work, step.run, Event::Claimed(step.kind), Timestamp::now()).await?;
+        if changes.contains(&Change::Run(RunState::Running)) {
+            let served = query("UPDATE tools SET served = (SELECT max(served) FROM tools) + 1 WHERE id = ?");
+            work.run(served.bind(step.tool.to_string())).await?;
+        }
         let claim = query(
             "UPDATE steps SET fence = fence + 1, worker = ?, until = ?, started_at = ?, heard_at = ? WHERE id = ?",
         )
         .bind(claiming.worker)
         .bind(until.0)
-        .bind(claiming.now.0)
-        .bind(claiming.now.0)
+        .bind(Timestamp::now().0)
+        .bind(Timestamp::now().0)
         .bind(step.claim.step.to_string());
         work.run(claim).await?;
         work.commit().await?;
@@ -137,7 +162,7 @@ impl Queue for Sqlite {
             Err(other) => return Err(other),
         };
         let beat = query("UPDATE steps SET heard_at = ?, until = ? WHERE id = ?")
-            .bind(now.0)
+            .bind(Timestamp::now().0)
             .bind(now.plus(lease).0)
             .bind(claim.step.to_string());
         work.run(beat).await?;
@@ -170,20 +195,49 @@ impl Queue for Sqlite {
         work.commit().await
     }
 
+    async fn take_over(&self) -> Result<Vec<StepId>, StoreError> {
+        let lost = self.expire_claims(Timestamp(i64::MAX)).await?;
+        let mut work = self.write().await?;
+        work.run(query("UPDATE steps SET not_before = 0 WHERE state = 'ready' AND not_before > 0")).await?;
+        work.commit().await?;
+        Ok(lost)
+    }
+
     async fn expire_claims(&self, now: Timestamp) -> Result<Vec<StepId>, StoreError> {
+        // Nearly always there is nothing: a reader sees that without the writer.
+        let any = query("SELECT 1 FROM steps WHERE state = 'running' AND until < ? LIMIT 1");
+        if self.first(any.bind(now.0)).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let mut work = self.write().await?;
         let silent =
             query("SELECT id, run, kind FROM steps WHERE state = 'running' AND until < ? ORDER BY until");
         let rows = work.all(silent.bind(now.0)).await?;
         let mut steps = Vec::new();
         for row in rows {
-            // Not `now`: it may lie ahead of the clock, and retries wait from here.
             let at = Timestamp::now();
             follow(&mut work, text(&row, "run")?, Event::LeaseLost(word(&row, "kind")?), at).await?;
             steps.push(text(&row, "id")?);
         }
         work.commit().await?;
         Ok(steps)
+    }
+
+    async fn age_runs(&self, waited: Duration, limit: Duration) -> Result<Vec<RunId>, StoreError> {
+        let seconds = |duration: Duration| whole(duration.as_secs());
+        let mut work = self.write().await?;
+        let age = query(waiting!("UPDATE runs SET waited_seconds = waited_seconds + ? WHERE "));
+        work.run(age.bind(seconds(waited))).await?;
+        let over = query(waiting!("SELECT id, waited_seconds FROM runs WHERE waited_seconds >= ? AND "));
+        let mut runs = Vec::new();
+        for row in work.all(over.bind(seconds(limit))).await? {
+            let run = text(&row, "id")?;
+            let event = Event::WaitedTooLong { seconds: plain(&row, "waited_seconds")? };
+            follow(&mut work, run, event, Timestamp::now()).await?;
+            runs.push(run);
+        }
+        work.commit().await?;
+        Ok(runs)
     }
 
     async fn cancel_run(&self, run: RunId, by: &Actor) -> Result<Vec<Change>, StoreError> {
@@ -201,22 +255,22 @@ impl Queue for Sqlite {
     }
 }
 
-/// The step to be claimed next, if there is one.
+/// The step to be claimed next, if there is one: `store::Queue::claim_step` says by which order. Reads the two small
+/// partial indexes of steps that are ready or running, and one row for each tool that has any.
 fn candidates<'q>(claiming: &Claiming<'_>) -> Query<'q> {
     query(
-        "WITH running AS (
-             SELECT runs.tool, steps.exclusive FROM steps JOIN runs ON runs.id = steps.run
-             WHERE steps.state = 'running'
-         ), busy AS (
-             SELECT tool, count(*) AS steps, max(exclusive) AS exclusive FROM running GROUP BY tool
+        "WITH busy AS (
+             SELECT tool, count(*) AS steps, max(exclusive) AS exclusive FROM steps
+             WHERE state = 'running' GROUP BY tool
          )
-         SELECT steps.id, steps.kind, steps.run, steps.fence, runs.tool
-         FROM steps JOIN runs ON runs.id = steps.run LEFT JOIN busy ON busy.tool = runs.tool
+         SELECT steps.id, steps.kind, steps.run, steps.fence, steps.tool
+         FROM steps JOIN tools ON tools.id = steps.tool LEFT JOIN busy ON busy.tool = steps.tool
          WHERE steps.state = 'ready' AND steps.not_before <= ?
            AND coalesce(busy.steps, 0) < ?
-           AND (SELECT count(*) FROM running) < ?
+           AND (SELECT coalesce(sum(busy.steps), 0) FROM busy) < ?
            AND NOT (steps.exclusive AND coalesce(busy.exclusive, 0))
-         ORDER BY coalesce(busy.steps, 0), runs.created_at, runs.id, steps.position
+         ORDER BY steps.lane = 'platform', coalesce(busy.steps, 0), steps.position = 0, tools.served,
+             steps.turn, steps.position
          LIMIT 1",
     )
     .bind(claiming.now.0)

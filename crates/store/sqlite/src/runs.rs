@@ -16,7 +16,11 @@ use store::{Run, Runs, Step, StoreError};
 macro_rules! runs {
     ($tail:literal) => {
         query(concat!(
-            "SELECT runs.*, pushes.ref_name, pushes.old, pushes.commit_id, pushes.production
+            "SELECT runs.*, pushes.ref_name, pushes.old, pushes.commit_id, pushes.production,
+                 CASE WHEN runs.waits AND runs.ended_at IS NULL THEN (
+                     SELECT max(before.number) FROM runs AS before JOIN pushes AS pushed ON pushed.id = before.push
+                     WHERE before.tool = runs.tool AND before.ended_at IS NULL AND before.turn < runs.turn
+                       AND (pushed.ref_name = pushes.ref_name OR (pushed.production AND pushes.production))) END AS waits_for
              FROM runs JOIN pushes ON pushes.id = runs.push ",
             $tail
         ))
@@ -37,6 +41,9 @@ fn run(row: &SqliteRow) -> Result<Run, StoreError> {
         rollback_to: plain(row, "rollback_to")?,
         state: word(row, "state")?,
         cancel: word_if_any(row, "cancel")?,
+        superseded_by: plain(row, "superseded_by")?,
+        waits_for: plain(row, "waits_for")?,
+        late: plain(row, "late")?,
         created_at: time(row, "created_at")?,
         started_at: time_if_any(row, "started_at")?,
         ended_at: time_if_any(row, "ended_at")?,
@@ -78,7 +85,7 @@ impl Runs for Sqlite {
     }
 
     async fn open_runs(&self) -> Result<Vec<Run>, StoreError> {
-        let found = runs!("WHERE runs.ended_at IS NULL ORDER BY runs.created_at, runs.id");
+        let found = runs!("WHERE runs.ended_at IS NULL ORDER BY runs.turn");
         self.all(found).await?.iter().map(run).collect()
     }
 

@@ -1,7 +1,7 @@
 //! Tools on SQLite.
 
 use crate::{
-    columns::{plain, text, time, time_if_any, word},
+    columns::{plain, text, time, time_if_any, word, word_if_any},
     fault::is_duplicate,
     open::Sqlite,
     queue::rows::{apply, view},
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use model::{
     Action, Actor, Role, RunId, Timestamp, ToolId, ToolName, UserId,
     instance::{FIRST_TOOL_RANGE, RANGES_PER_INSTANCE, RangeIndex},
-    run::{CancelReason, Event, next},
+    run::{CancelReason, Event, OnNewPush, next},
 };
 use sqlx::{query, sqlite::SqliteRow};
 use store::{Conflict, NewTool, StoreError, Tool, Tools, Wanted};
@@ -22,6 +22,7 @@ fn tool(row: &SqliteRow) -> Result<Tool, StoreError> {
         name: text(row, "name")?,
         range: RangeIndex(plain(row, "range_index")?),
         production_branch: plain(row, "production_branch")?,
+        on_new_push: word_if_any(row, "on_new_push")?,
         wanted: word(row, "wanted")?,
         restarts: plain(row, "restarts")?,
         created_at: time(row, "created_at")?,
@@ -45,6 +46,7 @@ impl Tools for Sqlite {
             name: new.name.clone(),
             range: RangeIndex(range),
             production_branch: None,
+            on_new_push: None,
             wanted: Wanted::Running,
             restarts: 0,
             created_at: Timestamp::now(),
@@ -138,6 +140,22 @@ impl Tools for Sqlite {
             query("UPDATE tools SET production_branch = ? WHERE id = ?").bind(branch).bind(id.to_string());
         work.run(set).await?;
         let target = format!("production branch {branch}");
+        work.audit(&by.to_string(), Action::ConfigureTool.as_str(), Some(id), &target).await?;
+        work.commit().await
+    }
+
+    async fn set_on_new_push(
+        &self,
+        id: ToolId,
+        on_new_push: Option<OnNewPush>,
+        by: &Actor,
+    ) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        work.need_tool(id).await?;
+        let word = on_new_push.map(OnNewPush::word);
+        let set = query("UPDATE tools SET on_new_push = ? WHERE id = ?").bind(word).bind(id.to_string());
+        work.run(set).await?;
+        let target = format!("on new push {}", word.unwrap_or("as the platform is set"));
         work.audit(&by.to_string(), Action::ConfigureTool.as_str(), Some(id), &target).await?;
         work.commit().await
     }

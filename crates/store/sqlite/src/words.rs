@@ -2,7 +2,7 @@
 
 use model::{
     Role,
-    run::{CancelReason, RunState, StepKind},
+    run::{CancelReason, Lane, OnNewPush, RunState, StepKind},
 };
 use store::{AuditOutcome, ReleaseState, ReplicaState, TokenKind, Wanted};
 
@@ -39,6 +39,8 @@ words! {
     AuditOutcome { Done = "done", Refused = "refused", Failed = "failed" }
     ReleaseState { Made = "made", Deployed = "deployed", Failed = "failed" }
     ReplicaState { Starting = "starting", Healthy = "healthy", Draining = "draining", Ended = "ended" }
+    Lane { People = "people", Platform = "platform" }
+    OnNewPush { Supersede = "supersede", Queue = "queue" }
     CancelReason { Person = "person", Superseded = "superseded" }
 }
 

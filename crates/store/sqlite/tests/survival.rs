@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use model::{Actor, PushId, Timestamp, run::RunState};
+use model::{
+    Actor, PushId, Timestamp,
+    run::{Lane, OnNewPush, RunState},
+};
 use std::{
     future::poll_fn,
     io::{BufRead as _, BufReader},
@@ -29,7 +32,17 @@ async fn fill(path: &Path) {
     let tool = store.create_tool(&new, &Actor::Platform).await.unwrap().id;
     loop {
         let (ref_name, commit) = ("refs/heads/main".to_owned(), "a".repeat(40));
-        let push = NewPush { id: PushId::new(), tool, ref_name, old: None, commit, by, production: true };
+        let push = NewPush {
+            id: PushId::new(),
+            tool,
+            ref_name,
+            old: None,
+            commit,
+            by,
+            production: true,
+            on_new_push: OnNewPush::Supersede,
+            lane: Lane::People,
+        };
         println!("acknowledged {}", store.record_push(&push).await.unwrap().number);
     }
 }
@@ -74,7 +87,9 @@ async fn every_acknowledged_push_is_there_after_a_kill_and_the_numbers_go_on() {
     assert_eq!(runs.len() as u64, last, "no number is missing");
     assert_eq!(runs[0].state, RunState::Queued);
     assert!(runs[1..].iter().all(|run| run.state == RunState::Superseded), "half a push was written");
-    assert_eq!(store.rerun(runs[0].id, runs[0].by).await.unwrap().number, last + 1);
+    store.cancel_run(runs[0].id, &Actor::Platform).await.unwrap();
+    let again = store.rerun(runs[0].id, runs[0].by, OnNewPush::Supersede).await.unwrap();
+    assert_eq!(again.number, last + 1);
 }
 
 #[tokio::test]
@@ -86,8 +101,17 @@ async fn claims_and_states_are_there_when_the_file_is_opened_again() {
     let new = NewTool { name: "wordcount".parse().unwrap(), owner: by };
     let tool = store.create_tool(&new, &Actor::Platform).await.unwrap();
     let (ref_name, commit) = ("refs/heads/main".to_owned(), "a".repeat(40));
-    let push =
-        NewPush { id: PushId::new(), tool: tool.id, ref_name, old: None, commit, by, production: true };
+    let push = NewPush {
+        id: PushId::new(),
+        tool: tool.id,
+        ref_name,
+        old: None,
+        commit,
+        by,
+        production: true,
+        on_new_push: OnNewPush::Supersede,
+        lane: Lane::People,
+    };
     let run = store.record_push(&push).await.unwrap().run;
     let lease = Duration::from_secs(30);
     let claiming = Claiming { worker: "before", now: Timestamp::now(), lease, per_tool: 1, per_machine: 1 };
@@ -170,7 +194,17 @@ async fn callers_who_go_away_in_the_middle_leave_whole_rows_and_no_lock() {
     for round in 0..10 {
         for polls in 0.. {
             let (ref_name, commit) = (format!("refs/heads/{round}-{polls}"), "a".repeat(40));
-            let push = NewPush { id: PushId::new(), tool, ref_name, old: None, commit, by, production: true };
+            let push = NewPush {
+                id: PushId::new(),
+                tool,
+                ref_name,
+                old: None,
+                commit,
+                by,
+                production: true,
+                on_new_push: OnNewPush::Supersede,
+                lane: Lane::People,
+            };
             if let Some(recorded) = patient_for(polls, store.record_push(&push)).await {
                 recorded.unwrap();
                 break;

@@ -4,7 +4,7 @@ use super::town::{PLATFORM, Town};
 use crate::{Conflict, ReleaseState, Replica, ReplicaState, StoreError};
 use model::{
     EnvironmentName, ProcessType, ReplicaId, RunId, Timestamp,
-    run::{RunState, StepKind},
+    run::{OnNewPush, RunState, StepKind},
 };
 
 pub async fn an_environment_moves_only_from_what_was_expected(town: &Town) {
@@ -65,7 +65,7 @@ pub async fn a_rollback_is_a_run_that_only_deploys_and_the_newer_wish_wins(town:
     // A later rollback, a retry and a push take over from it.
     let again = town.store.record_rollback(tool.id, 1, by).await.unwrap();
     assert_eq!(again.superseded, [back.number]);
-    let retried = town.store.rerun(again.run, by).await.unwrap();
+    let retried = town.store.rerun(back.run, by, OnNewPush::Queue).await.unwrap();
     assert_eq!((retried.superseded, town.run(retried.run).await.rollback_to), (vec![again.number], Some(1)));
     let step = town.store.steps_of(retried.run).await.unwrap();
     assert_eq!(step.iter().map(|step| step.kind).collect::<Vec<_>>(), [StepKind::Deploy]);

@@ -4,7 +4,10 @@ use super::town::{LEASE, PLATFORM, Town, done};
 use crate::{Beat, Claiming, Conflict, NewPush, StoreError};
 use model::{
     Problem, RunId, Timestamp,
-    run::{CancelReason, Cause, Change, MAX_ATTEMPTS, Outcome, RunState, StepKind, StepState, retry_delay},
+    run::{
+        CancelReason, Cause, Change, MAX_ATTEMPTS, OnNewPush, Outcome, RunState, StepKind, StepState,
+        retry_delay,
+    },
 };
 use serde_json::json;
 use std::time::Duration;
@@ -118,7 +121,6 @@ pub async fn a_beat_keeps_a_claim_alive(town: &Town) {
     assert_eq!(town.store.beat(&step.claim, step.until, LEASE).await.unwrap(), Beat::Go);
     let late = step.until.plus(Duration::from_secs(1));
     assert!(town.store.expire_claims(late).await.unwrap().is_empty());
-    assert_eq!(town.store.step(step.claim.step).await.unwrap().heard_at, Some(step.until));
     assert_eq!(town.store.expire_claims(late.plus(LEASE)).await.unwrap(), [step.claim.step]);
 }
 
@@ -175,6 +177,8 @@ pub async fn a_newer_push_takes_over_from_older_ones_on_the_same_ref_only(town: 
     let third = town.push(&tool, "main", 5).await;
     assert_eq!(third.superseded, [second.number], "the first was asked already");
 
+    assert_eq!(town.run(second.run).await.superseded_by, Some(third.number));
+    assert_eq!(town.run(running.run).await.superseded_by, Some(second.number));
     assert_eq!(town.states(second.run).await, "superseded: cancelled cancelled cancelled cancelled");
     let beat = town.store.beat(&step.claim, step.until, LEASE).await.unwrap();
     assert_eq!(beat, Beat::Cancel(CancelReason::Superseded));
@@ -189,12 +193,20 @@ pub async fn the_same_commit_can_run_again(town: &Town) {
     let tool = town.tool("wordcount").await;
     let push = town.new_push(&tool, "main", 1).await;
     let first = town.store.record_push(&push).await.unwrap();
-    let again = town.store.rerun(first.run, push.by).await.unwrap();
-    assert_eq!((again.number, again.superseded), (2, vec![1]));
+    let supersede = OnNewPush::Supersede;
+    let open = town.store.rerun(first.run, push.by, supersede).await;
+    assert!(matches!(open, Err(StoreError::Conflict(Conflict::RunOpen(RunState::Queued)))));
+    town.store.cancel_run(first.run, &PLATFORM).await.unwrap();
+    let again = town.store.rerun(first.run, push.by, supersede).await.unwrap();
+    assert_eq!((again.number, again.superseded.len()), (2, 0));
+    assert!(town.run(again.run).await.late && !town.run(first.run).await.late);
     let run = town.run(again.run).await;
     assert_eq!((run.push, run.commit), (push.id, push.commit.clone()));
     assert_eq!(town.store.record_push(&push).await.unwrap().run, first.run, "the push stays its first run's");
-    assert!(matches!(town.store.rerun(RunId::new(), push.by).await, Err(StoreError::NotFound("run"))));
+    assert!(matches!(
+        town.store.rerun(RunId::new(), push.by, supersede).await,
+        Err(StoreError::NotFound("run"))
+    ));
 }
 
 pub async fn runs_are_listed_newest_first_in_pages(town: &Town) {

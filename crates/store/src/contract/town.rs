@@ -6,7 +6,7 @@ use crate::{
 };
 use model::{
     Actor, DiffId, Digest, ProcessType, PushId, RunId, Timestamp, ToolId,
-    run::{Outcome, StepKind},
+    run::{Lane, OnNewPush, Outcome, StepKind},
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -43,6 +43,8 @@ impl Town {
             commit: format!("{commit:02x}").repeat(20),
             by,
             production: branch == "main",
+            on_new_push: OnNewPush::Supersede,
+            lane: Lane::People,
         }
     }
 

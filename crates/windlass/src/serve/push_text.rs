@@ -39,6 +39,9 @@ impl Follower<'_> {
         for older in &recorded.superseded {
             self.say(format!(" note      run {older} of this branch ends; this push takes its place")).await;
         }
+        if let Some(earlier) = recorded.waits_for {
+            self.say(format!(" queue     waits until run {earlier} of this branch has ended")).await;
+        }
         let mut feed = self.app.run_log(&self.grant.actor, tool.as_str(), number, None, 0, true).await?;
         let mut told = HashSet::new();
         let mut last_word = Instant::now();
@@ -68,9 +71,15 @@ impl Follower<'_> {
             if last_word.elapsed() > STILL {
                 last_word = Instant::now();
                 let step = steps.iter().find(|step| step.state == StepState::Running);
-                let what = step.map_or("waiting for its turn", |step| step.kind.as_str());
-                self.say(format!(" {what:<9} still going on after {} s", self.began.elapsed().as_secs()))
-                    .await;
+                let seconds = self.began.elapsed().as_secs();
+                self.say(match (step, run.waits_for) {
+                    (Some(step), _) => format!(" {:<9} still going on after {seconds} s", step.kind),
+                    (None, Some(earlier)) => {
+                        format!(" queue     waits for run {earlier}, {seconds} s so far")
+                    }
+                    (None, None) => format!(" queue     waits for its turn, {seconds} s so far"),
+                })
+                .await;
             }
             tokio::time::sleep(PERIOD).await;
         }
@@ -137,7 +146,12 @@ impl Follower<'_> {
                 .await;
                 None
             }
-            RunState::Superseded => Some(format!("a newer push or rollback took over (run {})", run.number)),
+            RunState::Superseded => {
+                let newer = run.superseded_by.map_or_else(String::new, |newer| format!(" (run {newer})"));
+                let why = format!("a newer push or rollback took over{newer}");
+                self.say(format!(" ended     run {} is over: {why}", run.number)).await;
+                Some(why)
+            }
             RunState::Cancelled => Some(format!("cancelled (run {})", run.number)),
             RunState::Failed | RunState::Queued | RunState::Running => {
                 let failed = steps.iter().find(|step| matches!(step.state, StepState::Failed { .. }));

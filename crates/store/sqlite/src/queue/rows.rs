@@ -1,13 +1,13 @@
 //! Rows of a run as the state table sees them, and its changes as rows.
 
 use crate::{
-    columns::{json, json_if_any, plain, to_json, word, word_if_any},
+    columns::{json, json_if_any, plain, text, to_json, word, word_if_any},
     words::Word as _,
     work::Work,
 };
 use model::{
     Problem, RunId, Timestamp,
-    run::{Cause, Change, RunState, RunView, StepState, StepView, retry_delay},
+    run::{Cause, Change, Event, RunState, RunView, StepState, StepView, next, retry_delay},
 };
 use serde::{Deserialize, Serialize};
 use sqlx::{query, sqlite::SqliteRow};
@@ -42,7 +42,7 @@ pub(crate) fn step_state(row: &SqliteRow) -> Result<StepState, StoreError> {
 
 /// The run as the state table wants it.
 pub(crate) async fn view(work: &mut Work, run: RunId) -> Result<RunView, StoreError> {
-    let found = query("SELECT state, cancel FROM runs WHERE id = ?").bind(run.to_string());
+    let found = query("SELECT state, cancel, waits FROM runs WHERE id = ?").bind(run.to_string());
     let row = work.one("run", found).await?;
     let steps =
         query("SELECT kind, needs, state, failure, faults FROM steps WHERE run = ? ORDER BY position");
@@ -58,17 +58,46 @@ pub(crate) async fn view(work: &mut Work, run: RunId) -> Result<RunView, StoreEr
     Ok(RunView {
         state: word(&row, "state")?,
         cancel: word_if_any(&row, "cancel")?,
+        waits: plain(&row, "waits")?,
         steps: steps.iter().map(step).collect::<Result<_, StoreError>>()?,
     })
 }
 
-/// Writes what the state table said.
+/// Writes what the state table said. When the run ended, those that waited for nothing else wait no longer.
 pub(crate) async fn apply(
     work: &mut Work,
     run: RunId,
     changes: &[Change],
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    write(work, run, changes, now).await?;
+    if changes.iter().any(|change| matches!(change, Change::Run(state) if state.is_final())) {
+        free(work, run, now).await?;
+    }
+    Ok(())
+}
+
+/// A run waits for every earlier one on its ref that is open, and when both are to be deployed, whatever their refs.
+async fn free(work: &mut Work, ended: RunId, now: Timestamp) -> Result<(), StoreError> {
+    let free = query(
+        "SELECT runs.id FROM runs JOIN pushes ON pushes.id = runs.push
+         WHERE runs.tool = (SELECT tool FROM runs WHERE id = ?) AND runs.ended_at IS NULL AND runs.waits
+           AND NOT EXISTS (
+               SELECT 1 FROM runs AS before JOIN pushes AS pushed ON pushed.id = before.push
+               WHERE before.tool = runs.tool AND before.ended_at IS NULL AND before.turn < runs.turn
+                 AND (pushed.ref_name = pushes.ref_name OR (pushed.production AND pushes.production)))",
+    )
+    .bind(ended.to_string());
+    for row in work.all(free).await? {
+        let run = text(&row, "id")?;
+        let changes = next(&view(work, run).await?, Event::Freed)
+            .map_err(|illegal| StoreError::Unavailable(illegal.into()))?;
+        write(work, run, &changes, now).await?;
+    }
+    Ok(())
+}
+
+async fn write(work: &mut Work, run: RunId, changes: &[Change], now: Timestamp) -> Result<(), StoreError> {
     for change in changes {
         match change {
             Change::Step { kind, state, faults } => {
@@ -79,7 +108,8 @@ pub(crate) async fn apply(
                     _ => None,
                 };
                 // A step that is tried again waits a little longer each time; others never.
-                let not_before = if *faults > 0 { now.plus(retry_delay(*faults)) } else { Timestamp(0) };
+                let not_before =
+                    if *faults > 0 { Timestamp::steady().plus(retry_delay(*faults)) } else { Timestamp(0) };
                 let write = query(
                     "UPDATE steps SET state = ?, failure = ?, faults = ?, not_before = ?, ended_at = ?,
                      worker = NULL, until = NULL WHERE run = ? AND kind = ?",
@@ -106,6 +136,9 @@ pub(crate) async fn apply(
             Change::CancelAsked(reason) => {
                 let write = query("UPDATE runs SET cancel = ? WHERE id = ?");
                 work.run(write.bind(reason.word()).bind(run.to_string())).await?;
+            }
+            Change::Freed => {
+                work.run(query("UPDATE runs SET waits = 0 WHERE id = ?").bind(run.to_string())).await?;
             }
         }
     }
