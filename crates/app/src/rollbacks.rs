@@ -93,6 +93,7 @@ fn check(release: &Release) -> Result<(), Problem> {
     let number = release.number;
     let (title, detail) = match release.state {
         ReleaseState::Deployed => return Ok(()),
+        ReleaseState::Removed => return Err(gone(release)),
         ReleaseState::Failed => (format!("v{number} never got healthy"), "it was never live"),
         ReleaseState::Made => (format!("v{number} was never live"), "its run ended before it was deployed"),
     };

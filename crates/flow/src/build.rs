@@ -5,7 +5,7 @@ mod outcome;
 mod scratch;
 mod words;
 
-use crate::{Line, line::StationError, plan, size, step_log::StepLog};
+use crate::{Line, layers::room, line::StationError, plan, size, step_log::StepLog};
 use lifecycle::{
     export::{LayerKind, Previous, Report, Request},
     restore,
@@ -69,12 +69,16 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
         began_at = 0;
         log.say("the platform was restarted; this build went on meanwhile");
     } else {
+        room::wait(line, &mut log).await?;
         let mut layers = line.base.build_layers.clone();
         layers.push(line.base.builder);
         let mut with_restored = layers.clone();
         with_restored.extend(previous.iter().flat_map(restore::mounted_layers));
         let until = Some(Timestamp::now().plus(HOLD));
-        match line.store.hold_layers(&names.holder, &with_restored, until).await {
+        // Also those that are only named: the export may take one of them over unseen.
+        let mut needed = with_restored.clone();
+        needed.extend(previous.iter().flat_map(restore::named_layers));
+        match line.store.hold_layers(&names.holder, &needed, until).await {
             Ok(()) => layers = with_restored,
             Err(StoreError::Conflict(_)) => {
                 previous = None;
@@ -100,8 +104,7 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
         clean(line, run).await;
         return Err(error);
     }
-    let report = line.runtime.export(&names.sandbox, &request(line, run, previous)).await?;
-    keep(line, run, &report).await?;
+    let report = export(line, run, &names, previous).await?;
     clean(line, run).await;
     let text = summary(words.summary, &report, Duration::from_micros(ended.wall_microseconds));
     log.say(&text);
@@ -196,18 +199,44 @@ fn request(line: &Line, run: &Run, previous: Option<Previous>) -> Request {
     }
 }
 
-/// Rows for what lies in the layer store now.
-async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationError> {
-    let trees =
-        layers::Store::open(&line.paths).map_err(|error| StationError::Inconsistent(error.to_string()))?;
+/// Times that an export is done again when the collector took a layer that it had found in place.
+const EXPORTS: u32 = 3;
+
+/// The image in the layer store, with its rows.
+async fn export(
+    line: &Line,
+    run: &Run,
+    names: &Names,
+    previous: Option<Previous>,
+) -> Result<Report, StationError> {
+    let request = request(line, run, previous);
+    for _ in 0..EXPORTS {
+        let report = line.runtime.export(&names.sandbox, &request).await?;
+        if hold(line, names, &report).await? {
+            keep(line, run, &report).await?;
+            return Ok(report);
+        }
+    }
+    Err(StationError::Inconsistent("layers of an export were taken away again and again".to_owned()))
+}
+
+/// Rows for the layers that lie in the layer store now, held for this build. False: one was taken away meanwhile.
+async fn hold(line: &Line, names: &Names, report: &Report) -> Result<bool, StationError> {
+    let _naming = line.keeping.naming.lock().await;
+    let trees = layers::Store::open(&line.paths)?;
     let new = report.layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
     let cached = report.cache_layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
+    let mut rows = Vec::new();
     for (diff_id, blob, blob_bytes) in new.chain(cached) {
-        let published =
-            trees.published(&diff_id).map_err(|error| StationError::Inconsistent(error.to_string()))?;
-        let tree_bytes = published.map_or(0, |layer| layer.tree_bytes);
-        line.store.add_layer(&Layer { diff_id, blob, blob_bytes, tree_bytes }).await?;
+        let Some(published) = trees.published(&diff_id)? else { return Ok(false) };
+        rows.push(Layer { diff_id, blob, blob_bytes, tree_bytes: published.tree_bytes });
     }
+    line.store.add_layers(&rows, &names.holder, Some(Timestamp::now().plus(HOLD))).await?;
+    Ok(true)
+}
+
+/// Rows for the image, and what the next build starts from.
+async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationError> {
     let base = line.base.run.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
     let own = report.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
     let layers =

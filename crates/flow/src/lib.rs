@@ -2,8 +2,8 @@
 //!
 //! A station ([`plan`], [`build`], [`release`], [`deploy`]) takes a step and gives its outcome; it may run twice and
 //! never calls another station. [`engine`] alone claims steps and reports outcomes; what may follow what is
-//! `model::run`'s table. [`replicas`] keeps what is deployed running, from wanted to seen; [`routes`] tells the
-//! router. [`line`] holds what they all need.
+//! `model::run`'s table. [`layers`] looks after what is stored, [`replicas`] keeps what is deployed running, from wanted to seen; [`routes`] tells the
+//! router. [`layers`] looks after what is stored; [`line`] holds what they all need.
 
 pub mod base;
 mod branch;
@@ -12,6 +12,7 @@ pub mod chores;
 mod clock;
 mod deploy;
 pub mod engine;
+pub mod layers;
 pub mod line;
 pub mod nudge;
 mod plan;

@@ -1,6 +1,6 @@
 //! What every station needs: the rows, the runtime, the repositories, the router, and where logs lie.
 
-use crate::{Settings, base::Base, nudge::Nudge, replicas::Deploying, routes::Routes};
+use crate::{Settings, base::Base, layers::Keeping, nudge::Nudge, replicas::Deploying, routes::Routes};
 use git::Repositories;
 use model::{
     LogStream, Paths, Problem, ToolId,
@@ -31,6 +31,8 @@ pub struct Line {
     pub nudge: Arc<Nudge>,
     /// Tools that a deploy step is working on; the reconciler leaves them alone.
     pub deploying: Deploying,
+    /// Of the layer store.
+    pub keeping: Keeping,
 }
 
 /// Why a station could not finish: ours, theirs, or nobody's.
@@ -43,6 +45,8 @@ pub enum StationError {
     Store(#[from] StoreError),
     #[error("the runtime")]
     Runtime(#[from] RuntimeError),
+    #[error("the layer store")]
+    Layers(#[from] layers::StoreError),
     #[error("git")]
     Git(#[from] git::repository::GitError),
     #[error("a file of the platform")]

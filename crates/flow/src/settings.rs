@@ -1,5 +1,6 @@
 //! What the operator set, as far as the line needs it.
 
+use crate::layers::StorageSettings;
 use model::Limits;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Settings {
     pub per_tool: u32,
     /// How long a run may wait for its turn in all.
     pub wait: Duration,
+    pub storage: StorageSettings,
 }
 
 impl Settings {

@@ -8,8 +8,10 @@ pub mod base;
 mod gzip;
 mod image;
 mod limits;
+mod maintenance;
 mod reader;
 mod store;
+mod trash;
 mod tree;
 mod unpack;
 pub mod worker;
@@ -17,6 +19,7 @@ mod writer;
 
 pub use image::{Image, ImageError};
 pub use limits::UnpackLimits;
+pub use maintenance::{Answer, Order};
 pub use reader::TarError;
 pub use store::{Published, Store, StoreError, Unpacked};
 pub use tree::{EntryKind, Stat, Tree, TreeError};

@@ -29,6 +29,7 @@ use std::{
 };
 use thiserror::Error;
 use work::{NEW_BLOB, NewBlob, Work};
+pub(crate) use work::{make_parent, random_name};
 
 /// What is known of a published layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,7 +83,7 @@ pub enum StoreError {
 /// The layer store of one data directory.
 #[derive(Debug)]
 pub struct Store {
-    paths: Paths,
+    pub(crate) paths: Paths,
     layers: OwnedFd,
     blobs: OwnedFd,
 }
@@ -230,6 +231,10 @@ impl Store {
         Ok(())
     }
 
+    pub(crate) fn sync_layers(&self) -> Result<(), StoreError> {
+        sync(&self.layers, &self.paths.layers())
+    }
+
     fn prepare(&self, tar: impl Read, limits: UnpackLimits) -> Result<Prepared, UnpackError> {
         let work = Work::layer(&self.paths)?;
         let (gzip, input) = peek_gzip(tar).map_err(crate::reader::TarError::Input)?;
@@ -295,7 +300,7 @@ impl Store {
 }
 
 /// The entries of a directory, none when it is not there.
-fn entries(path: &Path) -> Result<Vec<DirEntry>, StoreError> {
+pub(crate) fn entries(path: &Path) -> Result<Vec<DirEntry>, StoreError> {
     match std::fs::read_dir(path) {
         Ok(entries) => entries.collect::<Result<_, _>>().map_err(|e| system("list", path, e)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -339,6 +344,6 @@ fn sync(directory: &OwnedFd, path: &Path) -> Result<(), StoreError> {
     rustix::fs::fsync(directory).map_err(|errno| system("write to disk", path, errno.into()))
 }
 
-fn system(action: &'static str, path: &Path, source: io::Error) -> StoreError {
+pub(crate) fn system(action: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::System { action, path: path.display().to_string(), source }
 }

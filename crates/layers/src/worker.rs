@@ -1,12 +1,12 @@
 //! What `windlass worker …` does with the store: tars on stdin, one line of JSON on stdout, errors on stderr with
 //! exit status 1. The helper starts these as root of the store's range.
 
-use crate::{Store, UnpackLimits, base};
+use crate::{Order, Store, UnpackLimits, base};
 use model::Paths;
 use serde::Serialize;
 use std::{
     error::Error,
-    io::{Write as _, stdin, stdout},
+    io::{Read as _, Write as _, stdin, stdout},
     path::Path,
     process::ExitCode,
     time::Duration,
@@ -14,6 +14,9 @@ use std::{
 
 /// The helper ends workers long before.
 const ONE_DAY: Duration = Duration::from_hours(24);
+
+/// Longest order: some hundred digests.
+const MAX_ORDER_BYTES: u64 = 1024 * 1024;
 
 /// stdin: the tar of a layer, plain or gzip. stdout: [`crate::Published`].
 pub fn unpack_layer(data: &Path) -> ExitCode {
@@ -32,6 +35,14 @@ pub fn import_base(data: &Path) -> ExitCode {
         let store = open(data)?;
         store.sweep_unfinished(ONE_DAY)?;
         Ok(base::import(&store, &data.join("base"))?)
+    })
+}
+
+/// stdin: an [`Order`]. stdout: [`crate::Answer`].
+pub fn maintain(data: &Path) -> ExitCode {
+    run("maintain", || {
+        let order: Order = serde_json::from_reader(stdin().lock().take(MAX_ORDER_BYTES))?;
+        Ok(open(data)?.maintain(&order)?)
     })
 }
 

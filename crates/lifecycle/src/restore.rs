@@ -37,6 +37,16 @@ pub fn mounted_layers(previous: &Previous) -> Vec<DiffId> {
     ids
 }
 
+/// The layers of buildpacks in the image before: an export takes over those that come back as their description alone.
+pub fn named_layers(previous: &Previous) -> Vec<DiffId> {
+    previous
+        .image
+        .buildpacks
+        .iter()
+        .flat_map(|buildpack| buildpack.layers.values().map(|layer| layer.sha))
+        .collect()
+}
+
 /// `<layer>.toml` of the layers that come back, without `[types]`, and each buildpack's `store.toml`
 /// (platform specification, "Layer Metadata Restoration", "Restore"; Platform API 0.14 on).
 ///

@@ -76,6 +76,8 @@ pub trait Runtime: Send + Sync {
     async fn publish_layer(&self, tar: OwnedFd) -> Result<layers::Published, RuntimeError>;
     /// Publishes the base images that lie beside the store; those that are there already are not read again.
     async fn import_base(&self) -> Result<layers::base::BaseImages, RuntimeError>;
+    /// Removes, checks or repairs layers and blobs.
+    async fn maintain(&self, order: &layers::Order) -> Result<layers::Answer, RuntimeError>;
     /// Turns what an ended build left into an image in the layer store.
     async fn export(&self, id: &SandboxId, request: &export::Request)
     -> Result<export::Report, RuntimeError>;

@@ -148,6 +148,13 @@ impl Runtime for Machine {
         self.answer("bringing in the base images", Worker::ImportBase, nothing).await
     }
 
+    async fn maintain(&self, order: &layers::Order) -> Result<layers::Answer, RuntimeError> {
+        let io = |source| RuntimeError::Io { what: "a worker", source };
+        let order = serde_json::to_vec(order).map_err(|error| io(error.into()))?;
+        self.answer("looking after the layer store", Worker::Maintain, bytes_as_file(&order).map_err(io)?)
+            .await
+    }
+
     async fn export(
         &self,
         id: &SandboxId,

@@ -173,6 +173,9 @@ pub enum Worker {
     /// Reads the merged view of an ended build read-only at /view (owners shifted to the store's range) and writes
     /// layers and blobs. stdin: JSON `lifecycle::export::Request`, stdout: JSON `lifecycle::export::Report`.
     Export { sandbox: SandboxId },
+    /// Removes, checks and repairs layers and blobs. stdin: JSON `layers::Order`, stdout: JSON `layers::Answer`.
+    /// Runs as root of the store's range.
+    Maintain,
     /// `git <service> …` in one tool's bare repository, as the git id. See `git::command`.
     Git { tool: ToolId, service: GitService, config: Vec<(String, String)>, env: Vec<(String, String)> },
 }

@@ -33,6 +33,7 @@ pub(crate) enum Task {
     UnpackLayer(StoreRoot),
     UnpackScratch { root: StoreRoot, id: SandboxId, owner: u32, max_bytes: u64, max_entries: u64 },
     ImportBase(StoreRoot),
+    Maintain(StoreRoot),
     Export { root: StoreRoot, view: View },
     Git(GitTask),
 }
@@ -81,6 +82,8 @@ pub enum Entered {
     UnpackScratch { data: PathBuf, id: SandboxId, owner: u32, max_bytes: u64, max_entries: u64 },
     /// Publish the base images that lie in `data/base`.
     ImportBase { data: PathBuf },
+    /// Do what the order on stdin says with the store at `data`.
+    Maintain { data: PathBuf },
     /// Export what [`VIEW`] holds into the store at `data`.
     Export { data: PathBuf },
 }
@@ -130,6 +133,10 @@ pub fn enter() -> Result<Entered, EnterError> {
         Task::ImportBase(root) => {
             store::enter(&root, None)?;
             Ok(Entered::ImportBase { data: DATA.into() })
+        }
+        Task::Maintain(root) => {
+            store::enter(&root, None)?;
+            Ok(Entered::Maintain { data: DATA.into() })
         }
         Task::Export { root, view } => {
             store::enter(&root, Some(&view))?;

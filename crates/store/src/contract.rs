@@ -11,6 +11,7 @@ pub mod fairness;
 pub mod layers;
 pub mod people;
 pub mod queue;
+pub mod retention;
 pub mod tools;
 mod town;
 pub mod turns;
@@ -91,6 +92,15 @@ macro_rules! contract {
                 a_retired_layer_cannot_be_held_until_it_is_stored_again,
                 a_hold_ends_with_its_time,
                 a_cleared_tool_lets_go_of_its_layers,
+            }
+            retention {
+                old_releases_go_and_what_is_deployed_stays_however_old,
+                a_release_of_an_open_run_is_kept,
+                what_a_rollback_asks_for_is_kept_and_what_is_removed_cannot_be_asked_for,
+                what_was_live_before_a_rollback_and_before_its_target_is_kept,
+                a_failed_release_gives_up_its_image,
+                what_a_branch_remembers_is_kept_until_it_is_forgotten,
+                layers_are_stored_and_held_at_once,
             }
         }
     };

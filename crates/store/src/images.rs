@@ -21,7 +21,7 @@ pub struct Image {
     /// Of the manifest: the image's name for ever.
     pub digest: Digest,
     pub tool: ToolId,
-    /// The run that built it first.
+    /// The run that built it last.
     pub run: RunId,
     /// Digest of the image configuration.
     pub config: Digest,
@@ -44,9 +44,18 @@ pub struct BuildMemory {
     pub metadata: Value,
 }
 
+/// What the builds of one ref left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdleBuild {
+    pub tool: ToolId,
+    pub ref_name: String,
+    /// When it was left.
+    pub at: Timestamp,
+}
+
 #[async_trait]
 pub trait Images: Send + Sync {
-    /// Storing the same image again changes nothing.
+    /// Storing the same image again only says that this run built it, too.
     ///
     /// # Errors
     /// `LayerMissing`, `NotFound("tool")`, `NotFound("run")`.
@@ -69,4 +78,14 @@ pub trait Images: Send + Sync {
 
     /// Of this ref; else the newest of any ref of the tool.
     async fn last_build(&self, tool: ToolId, ref_name: &str) -> Result<Option<BuildMemory>, StoreError>;
+
+    /// What builds left, the one that was left longest ago first; those of runs that are open are not told.
+    async fn idle_builds(&self) -> Result<Vec<IdleBuild>, StoreError>;
+
+    /// The next build of this ref starts from scratch, unless it was built again since `at`. Its caches are let go.
+    async fn forget_build(&self, build: &IdleBuild) -> Result<(), StoreError>;
+
+    /// Drops the rows of at most `limit` images that nobody needs: of no kept release, no build memory, no open run.
+    /// What is deployed is never among them. Gives how many there were.
+    async fn drop_images(&self, limit: u32) -> Result<u64, StoreError>;
 }

@@ -15,10 +15,27 @@ pub struct Layer {
     pub tree_bytes: u64,
 }
 
+/// All layers together, those that are being removed included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LayerTotals {
+    pub layers: u64,
+    pub tree_bytes: u64,
+    /// Of the layers' own blobs.
+    pub blob_bytes: u64,
+}
+
 #[async_trait]
 pub trait Layers: Send + Sync {
-    /// After it was published. Adding the same again changes nothing; one that was being removed is back.
+    /// After it was published. Adding the same again changes nothing; one that was being removed or broken is back.
     async fn add_layer(&self, layer: &Layer) -> Result<(), StoreError>;
+
+    /// [`add_layer`](Self::add_layer) for all of them, and `holder` holds them from then on: none is retired between.
+    async fn add_layers(
+        &self,
+        layers: &[Layer],
+        holder: &str,
+        until: Option<Timestamp>,
+    ) -> Result<(), StoreError>;
 
     async fn layer(&self, diff_id: &DiffId) -> Result<Layer, StoreError>;
 
@@ -40,11 +57,19 @@ pub trait Layers: Send + Sync {
     /// Every holder that holds something at `now`.
     async fn layer_holders(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;
 
+    /// Every holder of this layer.
+    async fn holders_of(&self, diff_id: &DiffId) -> Result<Vec<String>, StoreError>;
+
     /// Marks layers that nobody needs (no image, no hold that has not run out) as being removed and gives them. From
-    /// then on they cannot be held. The caller removes their trees and then [`Layers::forget_layer`]s them. Also gives
+    /// then on they cannot be held. The caller removes their trees and then [`Layers::forget_layers`] them. Also gives
     /// those that were marked before and are not forgotten yet.
     async fn retire_layers(&self, now: Timestamp, limit: u32) -> Result<Vec<Layer>, StoreError>;
 
-    /// A retired layer's tree is gone; does nothing when it was added again meanwhile.
-    async fn forget_layer(&self, diff_id: &DiffId) -> Result<(), StoreError>;
+    /// These retired layers' trees are gone; does nothing to those that were added again meanwhile.
+    async fn forget_layers(&self, layers: &[DiffId]) -> Result<(), StoreError>;
+
+    /// Which of these have no row, not even of one that is being removed.
+    async fn unknown_layers(&self, layers: &[DiffId]) -> Result<Vec<DiffId>, StoreError>;
+
+    async fn layer_totals(&self) -> Result<LayerTotals, StoreError>;
 }

@@ -33,6 +33,8 @@ pub enum ReleaseState {
     Deployed,
     /// Never got healthy; its number is spent.
     Failed,
+    /// Too old to be kept: its row stays for the history, its image is gone.
+    Removed,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -69,4 +71,8 @@ pub trait Releases: Send + Sync {
 
     /// It never got healthy. A release that was deployed before stays so.
     async fn release_failed(&self, tool: ToolId, number: u64) -> Result<(), StoreError>;
+
+    /// Marks what is older than the newest `keep` of its tool as removed and gives it. What an environment runs, what it
+    /// ran before that, what a copy runs and what an open run made is kept whatever its age.
+    async fn remove_releases(&self, keep: u32) -> Result<Vec<(ToolId, u64)>, StoreError>;
 }

@@ -142,6 +142,7 @@ pub(crate) fn release(view: &ReleaseView) -> wire::Release {
             store::ReleaseState::Made => "made",
             store::ReleaseState::Deployed => "deployed",
             store::ReleaseState::Failed => "failed",
+            store::ReleaseState::Removed => "removed",
         }
         .to_owned(),
         current: view.current,

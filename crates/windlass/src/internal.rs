@@ -63,6 +63,7 @@ fn worker(kind: &str) -> ExitCode {
             layers::worker::unpack_scratch(&data, id.as_str(), owner, max_bytes, max_entries)
         }
         Ok(Entered::ImportBase { data }) => layers::worker::import_base(&data),
+        Ok(Entered::Maintain { data }) => layers::worker::maintain(&data),
         Ok(Entered::Export { data }) => lifecycle::worker::export(&data),
         Err(error) => failed(&error),
     }

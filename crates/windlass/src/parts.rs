@@ -12,9 +12,6 @@ use std::{
     process::ExitCode,
 };
 
-/// Free bytes that builds leave on the data directory's disk.
-const FREE_RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
-
 /// Runs a part when the arguments name one.
 pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
     if !matches!(part, "helper" | "router" | "serve") {
@@ -73,7 +70,7 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
         ca_bundle: settings.egress.ca_bundle.clone(),
         network_pool: settings.network.pool.clone(),
         resolvers: resolvers(settings)?,
-        free_reserve_bytes: FREE_RESERVE_BYTES,
+        free_reserve_bytes: settings.reserve_bytes()?,
         paths,
     };
     Ok(sandbox::helper::serve(config, Some(UnixListener::from(socket()?)))?)

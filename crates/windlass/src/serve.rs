@@ -8,7 +8,12 @@ mod push_text;
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use app::{Addresses, App};
-use flow::{Line, Nudge, replicas::Deploying, routes::Routes};
+use flow::{
+    Line, Nudge,
+    layers::{Keeping, StorageSettings},
+    replicas::Deploying,
+    routes::Routes,
+};
 use git::{Door, Gate, Repositories, settings::Places};
 use git_platform::GitPlatform;
 use hyper_util::{
@@ -69,6 +74,7 @@ async fn serve(settings: &Settings) -> Result<()> {
         base,
         nudge: Arc::clone(&nudge),
         deploying: Deploying::default(),
+        keeping: Keeping::default(),
     });
 
     let git_platform = Arc::new(GitPlatform {
@@ -94,6 +100,11 @@ async fn serve(settings: &Settings) -> Result<()> {
     stations.spawn(async move {
         flow::chores::keep(for_chores, chores_stop).await;
         Ok("the chores")
+    });
+    let (for_layers, layers_stop) = (Arc::clone(&line), stopped.clone());
+    stations.spawn(async move {
+        flow::layers::keep(for_layers, layers_stop).await;
+        Ok("the layer store's collector")
     });
     stations.spawn(async move {
         flow::replicas::keep(line, stopped).await;
@@ -190,5 +201,17 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
         parallel: settings.runs.parallel,
         per_tool: settings.runs.per_tool,
         wait: Duration::from_hours(u64::from(settings.runs.wait_hours)),
+        storage: storage_settings(settings)?,
+    })
+}
+
+fn storage_settings(settings: &Settings) -> Result<StorageSettings> {
+    let storage = &settings.storage;
+    Ok(StorageSettings {
+        keep_releases: settings.releases.keep,
+        keep_builds: Duration::from_hours(24 * storage.keep_builds_days.min(100_000)),
+        collect_every: Duration::from_secs(storage.collect_seconds.max(1)),
+        max_bytes: storage.max_mebibytes.map(|mebibytes| mebibytes.saturating_mul(MIB)),
+        reserve_bytes: settings.reserve_bytes()?,
     })
 }

@@ -1,7 +1,7 @@
 //! `windlass.toml`: what the operator sets. Every key has a default that suits one machine; an unknown key is an error.
 
 use anyhow::{Context, Result, ensure};
-use model::{Paths, run::OnNewPush};
+use model::{Paths, limits::MIB, run::OnNewPush};
 use serde::Deserialize;
 use std::{
     fs,
@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub egress: Egress,
     pub network: Network,
     pub runs: Runs,
+    pub releases: Releases,
+    pub storage: Storage,
     pub git: Git,
     pub log: Log,
 }
@@ -87,6 +89,26 @@ pub(crate) struct Runs {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub(crate) struct Releases {
+    /// How many of a tool's releases are kept with their images; the deployed one and the one before it always are.
+    pub keep: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Storage {
+    /// Free space in MiB below which no build begins; by default 2048, or a twentieth of a small disk.
+    pub reserve_mebibytes: Option<u64>,
+    /// Most that layers and their blobs may take, in MiB; by default what the disk holds.
+    pub max_mebibytes: Option<u64>,
+    /// Days after which a branch that was not built loses its caches.
+    pub keep_builds_days: u64,
+    /// Seconds between two rounds that remove what nobody needs.
+    pub collect_seconds: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_field_names, reason = "as the keys are called in windlass.toml")]
 pub(crate) struct Git {
     /// Largest upload of one push, and of a whole repository, in MiB.
@@ -145,6 +167,18 @@ impl Default for Runs {
     }
 }
 
+impl Default for Releases {
+    fn default() -> Self {
+        Self { keep: 10 }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { reserve_mebibytes: None, max_mebibytes: None, keep_builds_days: 30, collect_seconds: 60 }
+    }
+}
+
 impl Default for Git {
     fn default() -> Self {
         Self { max_pack_mebibytes: 128, max_repository_mebibytes: 512, max_source_mebibytes: 512 }
@@ -192,6 +226,15 @@ impl Settings {
 
     pub(crate) fn paths(&self) -> Paths {
         Paths::new(&self.paths.data, &self.paths.run)
+    }
+
+    /// Free bytes that no build may touch.
+    pub(crate) fn reserve_bytes(&self) -> Result<u64> {
+        match self.storage.reserve_mebibytes {
+            Some(mebibytes) => Ok(mebibytes.saturating_mul(MIB)),
+            None => flow::layers::default_reserve_bytes(&self.paths.data)
+                .context("cannot ask for the disk's size"),
+        }
     }
 
     /// `http://localhost:8080`, as people type it.

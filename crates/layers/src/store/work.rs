@@ -59,7 +59,7 @@ impl Drop for NewBlob {
 /// How the names of unfinished blobs begin.
 pub(super) const NEW_BLOB: &str = ".new-";
 
-fn random_name(parent: &Path) -> Result<String, StoreError> {
+pub(crate) fn random_name(parent: &Path) -> Result<String, StoreError> {
     // The system call itself: a worker's root has no /dev, which is where others look when nothing else is linked in.
     let mut random = [0; 16];
     rustix::rand::getrandom(&mut random, GetRandomFlags::empty())
@@ -133,7 +133,7 @@ impl Drop for Work {
 }
 
 /// The umask of whoever starts us does not decide who may read layers.
-fn make_parent(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_parent(path: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o755).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(system("make", path, error)),
         _ => Ok(()),

@@ -9,8 +9,9 @@ use model::instance::RangeIndex;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 /// Makes the directories that the helper and its workers need, with their owners.
 pub(crate) fn prepare_directories(state: &State) -> Result<(), Refusal> {
@@ -30,6 +31,7 @@ pub(crate) fn prepare_directories(state: &State) -> Result<(), Refusal> {
         (layers.clone(), 0o755, Some((store, store))),
         (layers.join(".new"), 0o755, Some((store, store))),
         (layers.join(".trash"), 0o755, Some((store, store))),
+        (layers.join(".replaced"), 0o755, Some((store, store))),
         (paths.data.join("scratch"), 0o755, Some((store, store))),
         (paths.data.join("blobs"), 0o755, Some((store, store))),
         (paths.blobs(), 0o755, Some((store, store))),
@@ -93,17 +95,38 @@ pub(crate) fn adopt(state: &Arc<State>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Removes what dead workers were writing: none of them outlives its helper.
+/// Removes what dead workers were writing or removing: none of them outlives its helper. What is large is removed
+/// beside the helper's work; it has lost its name first, so that no new worker meets it.
 pub(crate) fn sweep_store(state: &State) {
-    for area in [".new", ".trash"] {
-        let area = state.config.paths.layers().join(area);
-        let Ok(entries) = fs::read_dir(&area) else { continue };
-        for entry in entries.flatten() {
-            if let Err(error) = tree::remove(&entry.path()) {
-                tracing::warn!(path = %entry.path().display(), %error, "cannot sweep");
-            }
+    let layers = state.config.paths.layers();
+    let trash = layers.join(".trash");
+    for entry in entries(&layers.join(".new")) {
+        if let Err(error) = fs::rename(&entry, trash.join(model::PushId::new().to_string())) {
+            tracing::warn!(path = %entry.display(), %error, "cannot sweep");
         }
     }
+    let unfinished =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".new-"));
+    for blob in entries(&state.config.paths.blobs()).into_iter().filter(unfinished) {
+        if let Err(error) = fs::remove_file(&blob) {
+            tracing::warn!(path = %blob.display(), %error, "cannot sweep");
+        }
+    }
+    let rubbish = entries(&trash);
+    let sweeping = thread::Builder::new().name("sweep".to_owned()).spawn(move || {
+        for path in rubbish {
+            if let Err(error) = tree::remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "cannot sweep");
+            }
+        }
+    });
+    if let Err(error) = sweeping {
+        tracing::warn!(%error, "no thread to sweep the layer store with; it is done at the next start");
+    }
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 fn ids_in(directory: &Path) -> Result<Vec<SandboxId>, Refusal> {

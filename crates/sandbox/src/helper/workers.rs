@@ -57,6 +57,7 @@ fn name(worker: &Worker) -> &'static str {
         Worker::UnpackLayer => "unpack-layer",
         Worker::UnpackScratch { .. } => "unpack-scratch",
         Worker::ImportBase => "import-base",
+        Worker::Maintain => "maintain",
         Worker::Export { .. } => "export",
         Worker::Git { .. } => "git",
     }
@@ -100,6 +101,7 @@ fn task(state: &State, worker: &Worker) -> Result<Task, Refusal> {
             max_entries: *max_entries,
         },
         Worker::ImportBase => Task::ImportBase(root()),
+        Worker::Maintain => Task::Maintain(root()),
         Worker::Export { sandbox } => Task::Export { root: root(), view: view(state, sandbox)? },
         Worker::Git { tool, service, config, env } => {
             let argv = git::argv(service)?;

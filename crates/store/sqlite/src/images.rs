@@ -9,11 +9,29 @@ use crate::{
 use async_trait::async_trait;
 use model::{DiffId, Digest, Timestamp, ToolId};
 use sqlx::{query, sqlite::SqliteRow};
-use store::{BuildMemory, Conflict, Image, ImageLayer, Images, StoreError};
+use store::{BuildMemory, Conflict, IdleBuild, Image, ImageLayer, Images, StoreError};
 
 /// Who holds the layers that only the next build of this ref needs.
 pub(crate) fn cache_holder(tool: ToolId, ref_name: &str) -> String {
     format!("build:{tool}:{ref_name}")
+}
+
+/// Of a row of `images`: nobody needs it. A release needs its images while it is kept, and whatever its state while it
+/// is current or a copy of it runs.
+macro_rules! unused {
+    () => {
+        "NOT EXISTS (SELECT 1 FROM builds WHERE builds.tool = images.tool AND builds.image = images.digest)
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.id = images.run AND runs.ended_at IS NULL)
+         AND NOT EXISTS (
+             SELECT 1 FROM releases, json_each(releases.processes) AS process
+             WHERE releases.tool = images.tool
+               AND json_extract(process.value, '$.image') = images.digest
+               AND (releases.state IN ('made', 'deployed')
+                    OR EXISTS (SELECT 1 FROM environments WHERE environments.tool = releases.tool
+                               AND environments.current = releases.number)
+                    OR EXISTS (SELECT 1 FROM replicas WHERE replicas.tool = releases.tool
+                               AND replicas.release = releases.number)))"
+    };
 }
 
 fn layer(row: &SqliteRow) -> Result<ImageLayer, StoreError> {
@@ -30,8 +48,8 @@ async fn insert_layer(
     position: i64,
     layer: &ImageLayer,
 ) -> Result<(), StoreError> {
-    let stored =
-        query("SELECT 1 FROM layers WHERE diff_id = ? AND retiring = 0").bind(layer.diff_id.to_string());
+    let stored = query("SELECT 1 FROM layers WHERE diff_id = ? AND retiring = 0 AND broken = 0")
+        .bind(layer.diff_id.to_string());
     work.first(stored).await?.ok_or(Conflict::LayerMissing(layer.diff_id))?;
     let row = query(
         "INSERT INTO image_layers (tool, digest, position, diff_id, blob, size_bytes) VALUES (?, ?, ?, ?, ?, ?)",
@@ -52,14 +70,20 @@ impl Images for Sqlite {
         work.need_tool(image.tool).await?;
         work.one("run", query("SELECT 1 FROM runs WHERE id = ?").bind(image.run.to_string())).await?;
         let row = query(
-            "INSERT INTO images (tool, digest, run, config, created_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO images (tool, digest, run, config, created_at) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (tool, digest) DO UPDATE SET run = excluded.run",
         )
         .bind(image.tool.to_string())
         .bind(image.digest.to_string())
         .bind(image.run.to_string())
         .bind(image.config.to_string())
         .bind(image.created_at.0);
-        if work.run(row).await? > 0 {
+        let stored = query("SELECT 1 FROM images WHERE tool = ? AND digest = ?")
+            .bind(image.tool.to_string())
+            .bind(image.digest.to_string());
+        let is_new = work.first(stored).await?.is_none();
+        work.run(row).await?;
+        if is_new {
             for (position, layer) in (0..).zip(&image.layers) {
                 insert_layer(&mut work, image, position, layer).await?;
             }
@@ -118,5 +142,62 @@ impl Images for Sqlite {
         .bind(ref_name);
         let Some(row) = self.first(found).await? else { return Ok(None) };
         Ok(Some(BuildMemory { image: text(&row, "image")?, metadata: json(&row, "metadata")? }))
+    }
+
+    async fn idle_builds(&self) -> Result<Vec<IdleBuild>, StoreError> {
+        let found = query(
+            "SELECT tool, ref_name, at FROM builds WHERE NOT EXISTS (
+                 SELECT 1 FROM runs JOIN pushes ON pushes.id = runs.push
+                 WHERE runs.tool = builds.tool AND runs.ended_at IS NULL)
+             ORDER BY at",
+        );
+        let build = |row: &SqliteRow| {
+            Ok(IdleBuild {
+                tool: text(row, "tool")?,
+                ref_name: plain(row, "ref_name")?,
+                at: time(row, "at")?,
+            })
+        };
+        self.all(found).await?.iter().map(build).collect()
+    }
+
+    async fn forget_build(&self, build: &IdleBuild) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        let forget = query("DELETE FROM builds WHERE tool = ? AND ref_name = ? AND at = ?")
+            .bind(build.tool.to_string())
+            .bind(&build.ref_name)
+            .bind(build.at.0);
+        if work.run(forget).await? > 0 {
+            let holder = cache_holder(build.tool, &build.ref_name);
+            work.run(query("DELETE FROM layer_use WHERE holder = ?").bind(holder)).await?;
+        }
+        work.commit().await
+    }
+
+    async fn drop_images(&self, limit: u32) -> Result<u64, StoreError> {
+        // Looked for beside the writer, which then judges each again.
+        let unused = query(concat!("SELECT tool, digest FROM images WHERE ", unused!(), " LIMIT ?"));
+        let unused = self.all(unused.bind(limit)).await?;
+        if unused.is_empty() {
+            return Ok(0);
+        }
+        let mut work = self.write().await?;
+        let mut dropped = 0;
+        for row in &unused {
+            let (tool, digest): (String, String) = (plain(row, "tool")?, plain(row, "digest")?);
+            let still = query(concat!("SELECT 1 FROM images WHERE tool = ? AND digest = ? AND ", unused!()));
+            if work.first(still.bind(&tool).bind(&digest)).await?.is_none() {
+                continue;
+            }
+            for delete in [
+                "DELETE FROM image_layers WHERE tool = ? AND digest = ?",
+                "DELETE FROM images WHERE tool = ? AND digest = ?",
+            ] {
+                work.run(query(delete).bind(&tool).bind(&digest)).await?;
+            }
+            dropped += 1;
+        }
+        work.commit().await?;
+        Ok(dropped)
     }
 }

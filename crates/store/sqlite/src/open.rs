@@ -18,12 +18,13 @@ const READERS: u32 = 3;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In order; never changed once released, only added to.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "people and tools", include_str!("../migrations/0001_people_and_tools.sql")),
     (2, "runs", include_str!("../migrations/0002_runs.sql")),
     (3, "images and releases", include_str!("../migrations/0003_images_and_releases.sql")),
     (4, "rollbacks", include_str!("../migrations/0004_rollbacks.sql")),
     (5, "turns", include_str!("../migrations/0005_turns.sql")),
+    (7, "storage", include_str!("../migrations/0007_storage.sql")),
 ];
 
 /// The state of one platform in one file. Clones share the connections.

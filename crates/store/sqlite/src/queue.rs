@@ -96,7 +96,7 @@ impl Queue for Sqlite {
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(by.to_string())).await?;
         let made = query(
             "SELECT runs.push FROM releases JOIN runs ON runs.id = releases.run
-             WHERE releases.tool = ? AND releases.number = ?",
+             WHERE releases.tool = ? AND releases.number = ? AND releases.state <> 'removed'",
         );
         let row = work.one("release", made.bind(tool.to_string()).bind(whole(release))).await?;
         let recorded = insert_run(&mut work, text(&row, "push")?, by, Place::rollback(release)).await?;

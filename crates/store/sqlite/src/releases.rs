@@ -21,6 +21,36 @@ macro_rules! releases {
     };
 }
 
+/// Of a row of `releases`: older than the newest ones of its tool, and needed by nobody.
+macro_rules! old {
+    () => {
+        "state IN ('made', 'deployed')
+         AND (SELECT count(*) FROM releases AS newer WHERE newer.tool = releases.tool
+              AND newer.number > releases.number AND newer.state IN ('made', 'deployed')) >= ?
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.ended_at IS NULL AND runs.tool = releases.tool
+                         AND (runs.id = releases.run OR runs.rollback_to = releases.number))
+         AND NOT EXISTS (SELECT 1 FROM replicas WHERE replicas.tool = releases.tool
+                         AND replicas.release = releases.number)
+         AND NOT EXISTS (
+             SELECT 1 FROM environments WHERE environments.tool = releases.tool
+             AND (environments.current = releases.number
+                  OR releases.number = (
+                      SELECT release FROM deployments WHERE deployments.tool = environments.tool
+                      AND deployments.environment = environments.name
+                      AND deployments.release <> environments.current
+                      ORDER BY deployments.number DESC LIMIT 1)
+                  -- Where a rollback leads: what was live when the current one was first deployed.
+                  OR releases.number = (
+                      SELECT release FROM deployments WHERE deployments.tool = environments.tool
+                      AND deployments.environment = environments.name
+                      AND deployments.number < (
+                          SELECT min(first.number) FROM deployments AS first
+                          WHERE first.tool = environments.tool AND first.environment = environments.name
+                          AND first.release = environments.current)
+                      ORDER BY deployments.number DESC LIMIT 1)))"
+    };
+}
+
 fn release(row: &SqliteRow) -> Result<Release, StoreError> {
     Ok(Release {
         tool: text(row, "tool")?,
@@ -101,5 +131,18 @@ impl Releases for Sqlite {
             .bind(ReleaseState::Made.word());
         work.run(fail).await?;
         work.commit().await
+    }
+
+    async fn remove_releases(&self, keep: u32) -> Result<Vec<(ToolId, u64)>, StoreError> {
+        let old = query(concat!("SELECT tool, number FROM releases WHERE ", old!())).bind(keep);
+        if self.first(old).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut work = self.write().await?;
+        let remove =
+            query(concat!("UPDATE releases SET state = 'removed' WHERE ", old!(), " RETURNING tool, number"));
+        let rows = work.all(remove.bind(keep)).await?;
+        work.commit().await?;
+        rows.iter().map(|row| Ok((text(row, "tool")?, plain(row, "number")?))).collect()
     }
 }

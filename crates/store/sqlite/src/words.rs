@@ -37,7 +37,7 @@ words! {
     TokenKind { Operator = "operator", Personal = "personal" }
     Wanted { Running = "running", Stopped = "stopped" }
     AuditOutcome { Done = "done", Refused = "refused", Failed = "failed" }
-    ReleaseState { Made = "made", Deployed = "deployed", Failed = "failed" }
+    ReleaseState { Made = "made", Deployed = "deployed", Failed = "failed", Removed = "removed" }
     ReplicaState { Starting = "starting", Healthy = "healthy", Draining = "draining", Ended = "ended" }
     Lane { People = "people", Platform = "platform" }
     OnNewPush { Supersede = "supersede", Queue = "queue" }

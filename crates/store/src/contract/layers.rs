@@ -25,7 +25,7 @@ pub async fn a_layer_in_use_is_not_retired(town: &Town) {
     assert_eq!(retired(town, Timestamp::now()).await, [free.diff_id]);
     town.store.release_layers("sandbox:a").await.unwrap();
     assert_eq!(retired(town, Timestamp::now()).await, [free.diff_id], "told again until it is forgotten");
-    town.store.forget_layer(&free.diff_id).await.unwrap();
+    town.store.forget_layers(&[free.diff_id]).await.unwrap();
     town.store.release_layers("sandbox:b").await.unwrap();
     assert_eq!(retired(town, Timestamp::now()).await, [held.diff_id]);
 }
@@ -41,7 +41,7 @@ pub async fn a_retired_layer_cannot_be_held_until_it_is_stored_again(town: &Town
     assert!(matches!(town.store.layer(&layer.diff_id).await, Err(StoreError::NotFound("layer"))));
 
     town.layer(1).await;
-    town.store.forget_layer(&layer.diff_id).await.unwrap();
+    town.store.forget_layers(&[layer.diff_id]).await.unwrap();
     assert_eq!(
         town.store.layer(&layer.diff_id).await.unwrap(),
         layer,

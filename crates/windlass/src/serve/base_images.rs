@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use flow::base::Base;
 use layers::Published;
 use lifecycle::export::{BaseImage, BaseLayer};
-use model::{DiffId, Paths};
+use model::{DiffId, Paths, Timestamp};
 use runtime::Runtime;
 use std::fs::File;
 use store::{Layer, Store};
@@ -30,7 +30,14 @@ pub(super) async fn ensure(paths: &Paths, runtime: &dyn Runtime, store: &dyn Sto
         store.add_layer(&row(layer)).await?;
     }
     let held: Vec<DiffId> = kept.iter().map(|layer| layer.diff_id).collect();
-    store.hold_layers("base:debian-13", &held, None).await?;
+    let holder = format!("base:{}", builder.diff_id.hex());
+    store.hold_layers(&holder, &held, None).await?;
+    // Those of an older platform: what was built on them holds what it needs.
+    for older in store.layer_holders(Timestamp::now()).await? {
+        if older.starts_with("base:") && older != holder {
+            store.release_layers(&older).await?;
+        }
+    }
 
     let config = serde_json::to_value(&images.run.config)?;
     let run_layers = images.run.layers().map(|(diff_id, blob)| BaseLayer {

@@ -177,7 +177,10 @@ fn shown(line: &LogLine) -> Option<String> {
     }
     match line.entry.row.stream {
         Stream::Out | Stream::Err => Some(format!("           {text}")),
-        Stream::Platform if text.contains("egress-refused") || text.starts_with("killed") => {
+        Stream::Platform
+            if ["killed", "waits for space"].iter().any(|words| text.starts_with(words))
+                || text.contains("egress-refused") =>
+        {
             Some(format!("           {text}"))
         }
         Stream::Platform | Stream::Marker => None,

@@ -1,0 +1,46 @@
+//! What serve asks a worker to do with the store, because only the store's range may: one order on stdin, one answer.
+
+use crate::store::{Store, StoreError};
+use model::DiffId;
+use serde::{Deserialize, Serialize};
+
+/// One piece of work on the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Order {
+    /// Renames layers into the trash; those that are not there are passed over.
+    Trash { layers: Vec<DiffId> },
+    /// Removes what lies in the trash, and these directories that were replaced.
+    Empty { replaced: Vec<String> },
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    Trashed { layers: Vec<DiffId> },
+    Emptied { trees: u64 },
+}
+
+impl Store {
+    /// Does one piece of work. Every order may be given again after a crash.
+    pub fn maintain(&self, order: &Order) -> Result<Answer, StoreError> {
+        match order {
+            Order::Trash { layers } => {
+                let mut trashed = Vec::new();
+                for diff_id in layers {
+                    if self.trash(diff_id)? {
+                        trashed.push(*diff_id);
+                    }
+                }
+                Ok(Answer::Trashed { layers: trashed })
+            }
+            Order::Empty { replaced } => {
+                for name in replaced {
+                    self.remove_replaced(name)?;
+                }
+                Ok(Answer::Emptied { trees: self.empty_trash()? + replaced.len() as u64 })
+            }
+        }
+    }
+}

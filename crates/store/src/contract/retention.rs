@@ -1,0 +1,147 @@
+//! What is kept and what may go.
+
+use super::town::{Town, diff_id};
+use crate::{BuildMemory, Release, ReleaseState, Tool};
+use model::{DiffId, EnvironmentName, Timestamp, run::StepKind};
+use serde_json::json;
+
+/// A release of a run that has walked to its end.
+async fn live(town: &Town, tool: &Tool, byte: u8, before: Option<u64>) -> Release {
+    let release = finished(town, tool, byte).await;
+    let production = EnvironmentName::production();
+    town.store.set_current(tool.id, &production, release.number, before, release.run).await.unwrap();
+    release
+}
+
+async fn finished(town: &Town, tool: &Tool, byte: u8) -> Release {
+    let release = town.release(tool, byte).await;
+    for kind in [StepKind::Plan, StepKind::Build, StepKind::Release, StepKind::Deploy] {
+        town.walk(release.run, kind).await;
+    }
+    release
+}
+
+async fn states(town: &Town, tool: &Tool) -> Vec<ReleaseState> {
+    let mut releases = town.store.releases_of(tool.id, 100, None).await.unwrap();
+    releases.reverse();
+    releases.iter().map(|release| release.state).collect()
+}
+
+async fn gone(town: &Town) -> Vec<DiffId> {
+    let mut gone: Vec<_> =
+        town.store.retire_layers(Timestamp::now(), 100).await.unwrap().iter().map(|l| l.diff_id).collect();
+    gone.sort();
+    gone
+}
+
+pub async fn old_releases_go_and_what_is_deployed_stays_however_old(town: &Town) {
+    use ReleaseState::{Deployed, Made, Removed};
+    let tool = town.tool("wordcount").await;
+    live(town, &tool, 1, None).await;
+    let current = live(town, &tool, 2, Some(1)).await;
+    for byte in 3..=6 {
+        finished(town, &tool, byte).await;
+    }
+    let removed = town.store.remove_releases(2).await.unwrap();
+    assert_eq!(removed, [(tool.id, 3), (tool.id, 4)]);
+    assert_eq!(states(town, &tool).await, [Deployed, Deployed, Removed, Removed, Made, Made]);
+    assert!(town.store.remove_releases(2).await.unwrap().is_empty());
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 2);
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 0);
+    assert_eq!(gone(town).await, [diff_id(3), diff_id(4)]);
+    // Even with nothing kept by number, the current one and the one before it stay.
+    town.store.remove_releases(0).await.unwrap();
+    town.store.drop_images(10).await.unwrap();
+    assert_eq!(states(town, &tool).await, [Deployed, Deployed, Removed, Removed, Removed, Removed]);
+    let image = current.processes.values().next().unwrap().image;
+    assert!(town.store.image(tool.id, &image).await.is_ok());
+}
+
+pub async fn a_release_of_an_open_run_is_kept(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let open = town.release(&tool, 1).await;
+    assert!(town.store.remove_releases(0).await.unwrap().is_empty());
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 0);
+    for kind in [StepKind::Plan, StepKind::Build, StepKind::Release, StepKind::Deploy] {
+        town.walk(open.run, kind).await;
+    }
+    assert_eq!(town.store.remove_releases(0).await.unwrap(), [(tool.id, 1)]);
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 1);
+    // The same image, built again by a newer run, is that run's.
+    let again = town.push(&tool, "main", 9).await.run;
+    town.image(tool.id, again, 1).await;
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 0);
+}
+
+pub async fn what_a_rollback_asks_for_is_kept_and_what_is_removed_cannot_be_asked_for(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    live(town, &tool, 1, None).await;
+    live(town, &tool, 2, Some(1)).await;
+    live(town, &tool, 3, Some(2)).await;
+    let by = town.store.members(tool.id).await.unwrap()[0].user.id;
+    let rollback = town.store.record_rollback(tool.id, 1, by).await.unwrap();
+    assert!(town.store.remove_releases(0).await.unwrap().is_empty());
+    town.walk(rollback.run, StepKind::Deploy).await;
+    assert_eq!(town.store.remove_releases(0).await.unwrap(), [(tool.id, 1)]);
+    let refused = town.store.record_rollback(tool.id, 1, by).await;
+    assert!(matches!(refused, Err(crate::StoreError::NotFound("release"))));
+}
+
+pub async fn what_was_live_before_a_rollback_and_before_its_target_is_kept(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let production = EnvironmentName::production();
+    live(town, &tool, 1, None).await;
+    live(town, &tool, 2, Some(1)).await;
+    let third = live(town, &tool, 3, Some(2)).await;
+    town.store.set_current(tool.id, &production, 2, Some(3), third.run).await.unwrap();
+    assert!(
+        town.store.remove_releases(0).await.unwrap().is_empty(),
+        "v2 is live; v3 was; v1 is the way back"
+    );
+}
+
+pub async fn a_failed_release_gives_up_its_image(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let failed = finished(town, &tool, 1).await;
+    town.store.release_failed(tool.id, failed.number).await.unwrap();
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 1);
+    assert_eq!(states(town, &tool).await, [ReleaseState::Failed]);
+}
+
+pub async fn what_a_branch_remembers_is_kept_until_it_is_forgotten(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let run = town.push(&tool, "feature", 1).await.run;
+    let image = town.image(tool.id, run, 1).await.digest;
+    let cache = town.layer(2).await.diff_id;
+    let memory = BuildMemory { image, metadata: json!({}) };
+    let name = "refs/heads/feature";
+    town.store.remember_build(tool.id, name, &memory, &[cache]).await.unwrap();
+    assert!(town.store.idle_builds().await.unwrap().is_empty(), "its run is open");
+    town.walk(run, StepKind::Plan).await;
+    town.walk(run, StepKind::Build).await;
+    let idle = town.store.idle_builds().await.unwrap();
+    assert_eq!((idle.len(), idle[0].tool, idle[0].ref_name.as_str()), (1, tool.id, name));
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 0);
+    let outdated = crate::IdleBuild { at: Timestamp(idle[0].at.0 - 1), ..idle[0].clone() };
+    town.store.forget_build(&outdated).await.unwrap();
+    assert!(gone(town).await.is_empty(), "it was built again since");
+    town.store.forget_build(&idle[0]).await.unwrap();
+    assert_eq!(town.store.drop_images(10).await.unwrap(), 1);
+    assert_eq!(gone(town).await, [diff_id(1), cache]);
+    assert_eq!(town.store.last_build(tool.id, name).await.unwrap(), None);
+}
+
+pub async fn layers_are_stored_and_held_at_once(town: &Town) {
+    let old = town.layer(1).await;
+    assert_eq!(gone(town).await, [old.diff_id]);
+    town.store.add_layers(std::slice::from_ref(&old), "sandbox:a", None).await.unwrap();
+    assert!(gone(town).await.is_empty());
+    assert_eq!(town.store.holders_of(&old.diff_id).await.unwrap(), ["sandbox:a"]);
+    assert_eq!(
+        town.store.unknown_layers(&[old.diff_id, diff_id(9)]).await.unwrap(),
+        [diff_id(9)],
+        "one without a row"
+    );
+    let totals = town.store.layer_totals().await.unwrap();
+    assert_eq!((totals.layers, totals.tree_bytes, totals.blob_bytes), (1, 100, 10));
+}
