@@ -14,6 +14,7 @@ mod problems;
 mod production_branch;
 pub mod pushes;
 pub mod releases;
+pub mod retries;
 pub mod rollbacks;
 pub mod runs;
 pub mod tools;
@@ -23,6 +24,7 @@ pub use addresses::Addresses;
 pub use problems::{bad_request, internal, not_signed_in};
 
 use model::{Paths, run::OnNewPush};
+use retries::Commits;
 use std::sync::Arc;
 use store::Store;
 use tokio::sync::Notify;
@@ -30,6 +32,7 @@ use tokio::sync::Notify;
 /// The application layer. Cheap to share: hold it in an `Arc`.
 pub struct App {
     store: Arc<dyn Store>,
+    commits: Arc<dyn Commits>,
     paths: Paths,
     addresses: Addresses,
     /// Tells the engine that rows have changed.
@@ -39,8 +42,14 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(store: Arc<dyn Store>, paths: Paths, addresses: Addresses, nudge: Arc<Notify>) -> Self {
-        Self { store, paths, addresses, nudge, on_new_push: OnNewPush::default() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        commits: Arc<dyn Commits>,
+        paths: Paths,
+        addresses: Addresses,
+        nudge: Arc<Notify>,
+    ) -> Self {
+        Self { store, commits, paths, addresses, nudge, on_new_push: OnNewPush::default() }
     }
 
     /// What a new push does to earlier runs of its branch, in tools that do not say.

@@ -37,7 +37,7 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
     let (what, who) = match action {
         Action::PushCode => ("push code", "maintainers and owners"),
         Action::ControlTool => ("stop, start or restart it", "maintainers and owners"),
-        Action::ConfigureTool => ("say which branch is deployed", "maintainers and owners"),
+        Action::ConfigureTool => ("say how its pushes are treated", "maintainers and owners"),
         Action::RollBack => ("roll back", "maintainers and owners"),
         Action::RetryRun => ("retry runs", "maintainers and owners"),
         Action::CancelRun => ("cancel runs", "maintainers and owners"),

@@ -1,7 +1,7 @@
 //! Tools: the tenants. Creating, deleting, looking at them; saying whether they shall run.
 
 use crate::{App, problems};
-use model::{Action, Actor, EnvironmentName, Problem, Role, RunId, ToolId, ToolName};
+use model::{Action, Actor, EnvironmentName, Problem, Role, RunId, ToolId, ToolName, run::OnNewPush};
 use store::{NewTool, Release, Replica, ReplicaState, Run, StoreError, Tool, Wanted};
 
 /// Tools that somebody who is no operator may own at a time.
@@ -120,6 +120,19 @@ impl App {
         replicas.retain(|replica| replica.tool == tool.id && replica.environment == production);
         let state = state(tool.wanted, release.is_some(), &replicas);
         Ok(StatusView { tool: ToolView { tool, role }, state, release, last_run, replicas })
+    }
+
+    /// What a new push does to earlier runs of its branch; `None`: as the platform is set. Counts from the next push.
+    pub async fn set_on_new_push(
+        &self,
+        actor: &Actor,
+        tool: &str,
+        on_new_push: Option<OnNewPush>,
+    ) -> Result<ToolView, Problem> {
+        let (tool, role) = self.allow_on(actor, Action::ConfigureTool, tool).await?;
+        let set = self.store.set_on_new_push(tool.id, on_new_push, actor).await;
+        set.map_err(|error| problems::store("setting what new pushes do", &error))?;
+        Ok(ToolView { tool: Tool { on_new_push, ..tool }, role })
     }
 
     pub async fn delete_tool(&self, actor: &Actor, tool: &str) -> Result<(), Problem> {

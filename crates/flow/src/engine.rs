@@ -170,7 +170,12 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
     };
     let tool = line.store.tool(run.tool).await?;
     let outputs = match kind {
-        StepKind::Plan => plan::plan(line, run).await?,
+        StepKind::Plan => {
+            if run.late {
+                branch::check(line, run).await?;
+            }
+            plan::plan(line, run).await?
+        }
         StepKind::Build => {
             let outputs = build::build(line, run, &tool, of(StepKind::Plan)?).await?;
             if !run.production {

@@ -135,6 +135,16 @@ impl Repositories {
         }
     }
 
+    /// The object that this ref or full object id stands for; `None` when there is none.
+    pub async fn resolve(&self, tool: ToolId, name: &str) -> Result<Option<String>, GitError> {
+        let answer =
+            self.output(tool, "cat-file", GitService::CatFile, format!("{name}\n").as_bytes()).await?;
+        let head = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let head = String::from_utf8_lossy(head);
+        let object = head.split(' ').next().filter(|_| !head.ends_with(" missing"));
+        Ok(object.map(str::to_owned))
+    }
+
     /// Bytes that the repository takes on disk, loose objects included.
     pub async fn size_bytes(&self, tool: ToolId) -> Result<u64, GitError> {
         let text = self.output(tool, "count-objects", GitService::CountObjects, b"").await?;

@@ -9,7 +9,10 @@ use app::{
     runs::RunView,
     tools::{StatusView, ToolView},
 };
-use model::{Timestamp, run::StepState};
+use model::{
+    Timestamp,
+    run::{RunState, StepState},
+};
 use store::{Release, ReplicaState, Run, Step, Wanted};
 
 pub(crate) fn identity(who: &WhoAmI) -> wire::Identity {
@@ -49,6 +52,7 @@ pub(crate) fn tool(app: &App, view: &ToolView) -> wire::Tool {
         url: app.addresses().tool(&tool.name),
         git_url: app.addresses().repository(&tool.name),
         production_branch: tool.production_branch.clone(),
+        on_new_push: tool.on_new_push,
         wanted: match tool.wanted {
             Wanted::Running => "running".to_owned(),
             Wanted::Stopped => "stopped".to_owned(),
@@ -106,6 +110,10 @@ fn run(run: &Run, by: Option<String>, steps: &[Step]) -> wire::Run {
         rollback_to: run.rollback_to,
         by,
         ending: run.cancel.is_some() && !run.state.is_final(),
+        superseded_by: run
+            .superseded_by
+            .filter(|_| run.state == RunState::Superseded || !run.state.is_final()),
+        waits_for: run.waits_for,
         created: run.created_at.rfc3339(),
         ended: run.ended_at.map(Timestamp::rfc3339),
         milliseconds: milliseconds(run.created_at, run.ended_at.unwrap_or_else(Timestamp::now)),

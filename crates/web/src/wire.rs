@@ -2,7 +2,7 @@
 //!
 //! Times are RFC 3339 in UTC. Fields are only ever added; a reader ignores those it does not know.
 
-use model::{LogStream, Problem, ProcessType, Role, ToolName};
+use model::{LogStream, Problem, ProcessType, Role, ToolName, run::OnNewPush};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -122,6 +122,14 @@ pub struct ProductionBranch {
     pub branch: String,
 }
 
+/// `PUT /tools/{tool}/on-new-push`, answered with the [`Tool`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewPushRule {
+    /// `supersede` or `queue`; null: as the platform is set.
+    pub on_new_push: Option<OnNewPush>,
+}
+
 /// One tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {
@@ -134,6 +142,9 @@ pub struct Tool {
     /// Pushes to it are deployed; set by [`ProductionBranch`], else by the first push of `main` or `master`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub production_branch: Option<String>,
+    /// What a new push does to earlier runs of its branch, `supersede` or `queue`; absent: as the platform is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_new_push: Option<OnNewPush>,
     /// `running` or `stopped`: what its members want, whatever runs at the moment.
     pub wanted: String,
     /// What the asking user may do; absent for an operator who is no member.
@@ -202,6 +213,12 @@ pub struct Run {
     pub by: Option<String>,
     /// Somebody asked that it end, and it has not yet.
     pub ending: bool,
+    /// Number of the run in favour of which it ended or shall end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_by: Option<u64>,
+    /// Number of the run that must end before this one begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<u64>,
     pub created: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,

@@ -61,7 +61,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     let nudge = Arc::new(Nudge::default());
     let app_nudge = Arc::new(Notify::new());
     let addresses = Addresses { domain: settings.server.domain.clone(), port: settings.server.listen.port() };
-    let app = App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&app_nudge));
+    let commits = Arc::new(git_platform::Code(repositories.clone()));
+    let app = App::new(Arc::clone(&store), commits, paths.clone(), addresses, Arc::clone(&app_nudge));
     let app = Arc::new(app.with_on_new_push(settings.runs.on_new_push));
     app.ensure_operator().await.context("cannot make the operator's token")?;
     let line = Arc::new(Line {

@@ -7,6 +7,7 @@ extern crate windlass_app as app;
 mod logs;
 mod people;
 mod pushes;
+mod retries;
 mod rollbacks;
 mod tools;
 #[expect(dead_code, reason = "the doors above this layer are tested with the same world")]

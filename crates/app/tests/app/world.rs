@@ -1,15 +1,33 @@
 //! An application layer over a real store in a directory of its own, and people who use it.
 
-use app::{Addresses, App};
+use app::{Addresses, App, retries::Commits};
+use async_trait::async_trait;
 use model::{
     Actor, EnvironmentName, Paths, ProcessType, PushId, RunId, TokenScope, ToolId, UserId,
     run::{Outcome, StepKind},
 };
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, error::Error, path::Path, process::Command, sync::Arc, time::Duration};
 use store::{Claiming, NewRelease, NewToken, ReleaseProcess, Store, TokenHash, TokenKind, contract::Town};
 use tokio::sync::Notify;
+
+/// Repositories as git keeps them, where the platform has them; a tool without one has no commit.
+struct Repositories(Paths);
+
+#[async_trait]
+impl Commits for Repositories {
+    async fn has(&self, tool: ToolId, commit: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        let found = git(&self.0.repository(tool)).args(["cat-file", "-e", commit]).output()?;
+        Ok(found.status.success())
+    }
+}
+
+fn git(repository: &Path) -> Command {
+    let mut git = Command::new("git");
+    git.arg("--git-dir").arg(repository).env_clear().env("PATH", "/usr/bin:/bin");
+    git
+}
 
 pub(crate) struct World {
     pub(crate) app: Arc<App>,
@@ -30,7 +48,13 @@ impl World {
         let store: Arc<dyn Store> = Arc::new(store_sqlite::Sqlite::open(&paths.database()).await.unwrap());
         let nudge = Arc::new(Notify::new());
         let addresses = Addresses { domain: "localhost".into(), port: 8080 };
-        let app = Arc::new(App::new(Arc::clone(&store), paths.clone(), addresses, Arc::clone(&nudge)));
+        let app = Arc::new(App::new(
+            Arc::clone(&store),
+            Arc::new(Repositories(paths.clone())),
+            paths.clone(),
+            addresses,
+            Arc::clone(&nudge),
+        ));
         app.ensure_operator().await.unwrap();
         let token = std::fs::read_to_string(paths.operator_token()).unwrap();
         let operator = app.identify(Some(token.trim())).await.unwrap();
@@ -75,6 +99,22 @@ impl World {
         let pushed =
             app::pushes::PushedRef { name: "refs/heads/main".into(), old: None, new: Some("3f".repeat(20)) };
         self.app.record_push(by, tool, PushId::new(), &pushed).await.unwrap().run
+    }
+
+    /// A commit of nothing in the tool's repository.
+    pub(crate) fn commit(&self, tool: ToolId) -> String {
+        let repository = self.paths.repository(tool);
+        std::fs::create_dir_all(repository.parent().unwrap()).unwrap();
+        let run = |arguments: &[&str]| {
+            let output =
+                git(&repository).args(arguments).stdin(std::process::Stdio::null()).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        run(&["init", "--quiet", "--bare", repository.to_str().unwrap()]);
+        let tree = run(&["hash-object", "-t", "tree", "-w", "--stdin"]);
+        let someone = ["-c", "user.name=Maintainer", "-c", "user.email=maintainer@example.org"];
+        run(&[&someone[..], &["commit-tree", "-m", "nothing", &tree]].concat())
     }
 
     /// Walks a run to its live end, as the engine does.

@@ -50,6 +50,16 @@ pub(super) async fn cancel(
     Ok(Json(view::run_view(&app.cancel_run(&asker.0, &tool, number).await?, &[])))
 }
 
+/// It is on disk; how it goes is read from the new run.
+pub(super) async fn retry(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Named((tool, number)): Named<(String, u64)>,
+) -> Result<(StatusCode, Json<wire::Run>), Refused> {
+    let run = app.retry_run(&asker.0, &tool, number).await?;
+    Ok((StatusCode::ACCEPTED, Json(view::run_view(&run, &[]))))
+}
+
 pub(super) async fn releases(
     State(app): State<Arc<App>>,
     asker: Asker,

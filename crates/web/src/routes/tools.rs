@@ -51,6 +51,16 @@ pub(super) async fn set_production_branch(
     Ok(Json(view::tool(&app, &tool)))
 }
 
+pub(super) async fn set_on_new_push(
+    State(app): State<Arc<App>>,
+    asker: Asker,
+    Named(tool): Named<String>,
+    Body(new): Body<wire::NewPushRule>,
+) -> Result<Json<wire::Tool>, Refused> {
+    let tool = app.set_on_new_push(&asker.0, &tool, new.on_new_push).await?;
+    Ok(Json(view::tool(&app, &tool)))
+}
+
 /// What was asked for is on disk; the processes follow within a moment.
 pub(super) async fn stop(
     State(app): State<Arc<App>>,

@@ -42,7 +42,7 @@ pub(crate) enum Verb {
     Tools(Tools),
     /// Show what a tool is doing now.
     Status,
-    /// Show and cancel runs: what each push set off.
+    /// Show, cancel and retry runs: what each push set off.
     #[command(subcommand)]
     Runs(Runs),
     /// List a tool's releases, and which was live when.
@@ -114,10 +114,14 @@ pub(crate) enum Tools {
     /// List the tools you are a member of.
     List,
     /// Change what a tool is set to.
+    #[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
     Set {
         /// The branch whose pushes are deployed, for example `main`.
-        #[arg(long, value_name = "NAME")]
-        production_branch: String,
+        #[arg(long, value_name = "NAME", group = "what")]
+        production_branch: Option<String>,
+        /// Whether a new push ends earlier runs of its branch or waits for them; `default`: as the platform is set.
+        #[arg(long, value_name = "RULE", group = "what", value_parser = ["supersede", "queue", "default"])]
+        on_new_push: Option<String>,
     },
     /// Delete a tool with its code, images and logs.
     Delete {
@@ -147,6 +151,13 @@ pub(crate) enum Runs {
     },
     /// End a run that has not ended.
     Cancel { number: u64 },
+    /// Try a run that has ended again, with the same commit; a rollback, the rollback again.
+    Retry {
+        number: u64,
+        /// Print what the new run's steps write until it has ended; the exit status tells how.
+        #[arg(long, short)]
+        follow: bool,
+    },
 }
 
 /// `v12` or `12`.

@@ -1,4 +1,4 @@
-//! `runs list|show|cancel`.
+//! `runs list|show|cancel|retry`.
 
 use super::{
     arguments::{Common, Page, Runs},
@@ -20,6 +20,7 @@ pub(super) async fn runs(common: &Common, verb: &Runs) -> Result<ExitCode, Failu
         Runs::Show { number, follow: true, .. } => return follow(&session, *number).await,
         Runs::Show { number, log, .. } => show(&session, *number, *log).await?,
         Runs::Cancel { number } => cancel(&session, *number).await?,
+        Runs::Retry { number, follow } => return retry(&session, *number, *follow).await,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -97,7 +98,13 @@ fn print(printer: &Printer, run: &wire::Run, now: Timestamp) -> io::Result<()> {
 
 fn lines(printer: &Printer, run: &wire::Run, now: Timestamp) -> Vec<String> {
     let by = run.by.as_deref().map(|by| format!(" by {}", printable(by))).unwrap_or_default();
-    let ending = if run.ending { ", is ending" } else { "" };
+    let ending = match (run.ending, run.superseded_by, run.waits_for) {
+        (true, Some(newer), _) => format!(", is ending in favour of run {newer}"),
+        (true, None, _) => ", is ending".to_owned(),
+        (false, Some(newer), _) => format!(" by run {newer}"),
+        (false, None, Some(earlier)) => format!(", waits for run {earlier}"),
+        (false, None, None) => String::new(),
+    };
     let mut lines = vec![format!(
         "run {} · {}{ending} · {} {}{by} · {} · {}",
         printer.paint(Tone::Strong, &run.number.to_string()),
@@ -127,6 +134,26 @@ fn lines(printer: &Printer, run: &wire::Run, now: Timestamp) -> Vec<String> {
         );
     }
     lines
+}
+
+async fn retry(session: &Session, number: u64, and_follow: bool) -> Result<ExitCode, Failure> {
+    let path = ["tools", session.tool()?, "runs", &number.to_string(), "retry"];
+    let answer = session.client.ask(Method::POST, &path).await?;
+    let run: wire::Run = client::read(&answer)?;
+    let printer = &session.printer;
+    if printer.json && !and_follow {
+        printer.document(&answer)?;
+    } else if !printer.json {
+        let waits = run.waits_for.map(|earlier| format!(" when run {earlier} has ended")).unwrap_or_default();
+        printer.line(format!("run {} tries run {number} again{waits}", run.number))?;
+    }
+    if and_follow {
+        return follow(session, run.number).await;
+    }
+    if !printer.json {
+        printer.line(format!("`windlass runs show {} --follow` shows how it goes", run.number))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn cancel(session: &Session, number: u64) -> Result<(), Failure> {

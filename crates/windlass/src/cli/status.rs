@@ -8,6 +8,7 @@ use super::{
     session::Session,
 };
 use jiff::Timestamp;
+use model::run::OnNewPush;
 use web::wire;
 
 pub(super) async fn status(common: &Common) -> Result<(), Failure> {
@@ -46,6 +47,9 @@ fn lines(printer: &Printer, status: &wire::Status, now: Timestamp) -> Vec<(Strin
     }
     if let Some(production) = &tool.production_branch {
         add("deploys", format!("pushes of {}", printable(production)));
+    }
+    if tool.on_new_push == Some(OnNewPush::Queue) {
+        add("queues", "a new push waits for earlier runs of its branch".to_owned());
     }
     for replica in &status.replicas {
         let state = printer.state(&printable(&replica.state));

@@ -7,7 +7,7 @@ use super::{
     output::{Tone, printable},
     session::{Session, tool_name},
 };
-use model::Problem;
+use model::{Problem, run::OnNewPush};
 use reqwest::Method;
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal};
@@ -18,7 +18,9 @@ pub(super) async fn tools(common: &Common, verb: &Tools) -> Result<(), Failure> 
     match verb {
         Tools::Create { name } => create(&session, name).await,
         Tools::List => list(&session).await,
-        Tools::Set { production_branch } => set(&session, production_branch).await,
+        Tools::Set { production_branch, on_new_push } => {
+            set(&session, production_branch.as_deref(), on_new_push.as_deref()).await
+        }
         Tools::Delete { name, yes } => delete(&session, name, *yes).await,
     }
 }
@@ -64,17 +66,40 @@ fn wanted(tool: &wire::Tool) -> &str {
     if tool.wanted == "stopped" { "stopped" } else { "running" }
 }
 
-async fn set(session: &Session, production_branch: &str) -> Result<(), Failure> {
-    let path = ["tools", session.tool()?, "production-branch"];
-    let new = wire::ProductionBranch { branch: production_branch.to_owned() };
-    let answer = session.client.send(Method::PUT, &path, &new).await?;
-    let printer = &session.printer;
-    if printer.json {
-        return Ok(printer.document(&answer)?);
+async fn set(
+    session: &Session,
+    production_branch: Option<&str>,
+    on_new_push: Option<&str>,
+) -> Result<(), Failure> {
+    let (tool, printer) = (session.tool()?, &session.printer);
+    let mut answer = json!(null);
+    if let Some(branch) = production_branch {
+        let new = wire::ProductionBranch { branch: branch.to_owned() };
+        answer = session.client.send(Method::PUT, &["tools", tool, "production-branch"], &new).await?;
+        if !printer.json {
+            let branch = printer.paint(Tone::Strong, &printable(branch));
+            printer.line(format!("the next push of {branch} to {tool} is deployed"))?;
+        }
     }
-    let tool: wire::Tool = client::read(&answer)?;
-    let branch = printer.paint(Tone::Strong, &printable(production_branch));
-    Ok(printer.line(format!("the next push of {branch} to {} is deployed", tool.name))?)
+    if let Some(rule) = on_new_push {
+        // What clap let through and is no rule is `default`.
+        let rule: Option<OnNewPush> = serde_json::from_value(json!(rule)).ok();
+        let new = wire::NewPushRule { on_new_push: rule };
+        answer = session.client.send(Method::PUT, &["tools", tool, "on-new-push"], &new).await?;
+        if !printer.json {
+            printer.line(match rule {
+                Some(OnNewPush::Supersede) => format!("a new push to {tool} ends earlier runs of its branch"),
+                Some(OnNewPush::Queue) => {
+                    format!("a new push to {tool} waits for earlier runs of its branch")
+                }
+                None => format!("a new push to {tool} does what the platform is set to"),
+            })?;
+        }
+    }
+    if printer.json {
+        printer.document(&answer)?;
+    }
+    Ok(())
 }
 
 async fn delete(session: &Session, name: &str, yes: bool) -> Result<(), Failure> {

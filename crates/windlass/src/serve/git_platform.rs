@@ -1,11 +1,11 @@
 //! What the git door asks, answered by the application layer: who may push, what is recorded, how it went.
 
 use super::push_text::Follower;
-use app::{App, pushes::PushedRef};
+use app::{App, pushes::PushedRef, retries::Commits};
 use async_trait::async_trait;
 use git::{Access, Arrival, Command, Grant, Lines, Platform, Refusal, Repositories, Verdict};
 use model::{Actor, Problem, PushId, ToolId};
-use std::{sync::Arc, time::Instant};
+use std::{error::Error, sync::Arc, time::Instant};
 
 /// What "no object" is called on the wire.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -16,6 +16,16 @@ pub(super) struct GitPlatform {
     pub(super) repositories: Repositories,
     pub(super) max_pack_bytes: u64,
     pub(super) max_repository_bytes: u64,
+}
+
+/// The repositories, as the application layer asks for them.
+pub(super) struct Code(pub(super) Repositories);
+
+#[async_trait]
+impl Commits for Code {
+    async fn has(&self, tool: ToolId, commit: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+        Ok(self.0.resolve(tool, commit).await?.is_some())
+    }
 }
 
 #[async_trait]

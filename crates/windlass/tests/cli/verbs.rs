@@ -49,6 +49,36 @@ async fn the_production_branch_of_the_remotes_tool_is_set_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_pushes_queue_when_told_to_and_a_run_is_tried_again() {
+    let desk = Desk::signed_in().await;
+    desk.windlass(&["tools", "create", "shop"]).await.ok();
+    let world = &desk.world;
+    let commit = world.commit(world.tool_id("shop").await);
+    let set = async |rule| desk.windlass(&["tools", "set", "--tool", "shop", "--on-new-push", rule]).await;
+    assert_eq!(set("queue").await.ok().out, "a new push to shop waits for earlier runs of its branch\n");
+    assert!(
+        desk.windlass(&["status", "--tool", "shop"]).await.ok().out.contains("  queues    a new push waits")
+    );
+    assert_eq!(set("default").await.ok().out, "a new push to shop does what the platform is set to\n");
+    assert_eq!(set("sometimes").await.status, 2);
+
+    let name = "refs/heads/main".into();
+    let pushed = app::pushes::PushedRef { name, old: None, new: Some(commit) };
+    for _ in 0..2 {
+        world.app.record_push(&world.operator, "shop", model::PushId::new(), &pushed).await.unwrap();
+    }
+    let shown = desk.windlass(&["runs", "show", "1", "--tool", "shop"]).await.ok().out;
+    assert!(shown.starts_with("run 1 · superseded by run 2 · main"), "{shown}");
+    let open = desk.windlass(&["runs", "retry", "2", "--tool", "shop"]).await;
+    assert!(open.status == 6 && open.err.contains("`windlass runs cancel NUMBER`"), "{open:?}");
+    let again = desk.windlass(&["runs", "retry", "1", "--tool", "shop"]).await.ok().out;
+    assert!(
+        again.starts_with("run 3 tries run 1 again\n") && again.contains("runs show 3 --follow"),
+        "{again}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exit_statuses_tell_what_kind_of_failure_it_was() {
     let desk = Desk::signed_in().await;
     let (_, _) = desk.world.tool("shop").await;
