@@ -49,11 +49,11 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> 
     if before != Some(number) {
         line.store.set_current(run.tool, &production, number, before, run.id).await?;
     }
-    // Copies of the same release are of an attempt that was lost after the switch: the reconciler ends them.
-    for old in line.store.replicas().await? {
-        if old.tool == run.tool && old.release == number && old.id != replica.id {
-            line.store.update_replica(old.id, ReplicaState::Draining, old.address.as_deref()).await?;
-        }
+    // All others, also those of an attempt that was lost after the switch: the reconciler drains and ends them.
+    let mut replaced = line.store.replicas().await?;
+    replaced.retain(|old| old.tool == run.tool && old.id != replica.id && old.state == ReplicaState::Healthy);
+    for old in &replaced {
+        line.store.update_replica(old.id, ReplicaState::Draining, old.address.as_deref()).await?;
     }
     // The reconciler may have told the router the old truth between the two.
     line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
@@ -61,11 +61,12 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> 
         // A rollback moves no branch: it names what was last pushed and went live.
         branch::advance(line, run, StepKind::Deploy, live_before.as_deref()).await?;
     }
-    let old = before.filter(|old| *old != number).map_or_else(String::new, |old| format!(" · v{old} stops"));
+    let old = match before.filter(|old| *old != number) {
+        Some(old) => format!(" · {}", replicas::retire::tell(line, old, &replaced).await),
+        None => String::new(),
+    };
     let text = format!("v{number} {how}{old}");
     log.say(&text);
-    // The reconciler ends what is no longer wanted.
-    line.nudge.all();
     Ok(
         json!({ "line": text, "release": number, "first": before.is_none(), "limits": limits, "url": line.settings.tool_url(&tool.name) }),
     )

@@ -1,6 +1,7 @@
 //! Running copies of processes: started, judged, ended; and the loop that goes from what is wanted to what is seen.
 
 mod reconcile;
+pub(crate) mod retire;
 
 use crate::{
     Line,
@@ -22,9 +23,6 @@ use std::{
 use store::{Release, Replica, ReplicaState, Tool};
 
 pub use reconcile::keep;
-
-/// SIGTERM, this long, SIGKILL.
-const STOP_GRACE: Duration = Duration::from_secs(15);
 
 /// Tools that a deploy step is working on.
 #[derive(Default)]

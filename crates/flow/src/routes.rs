@@ -67,6 +67,15 @@ impl Routes {
         Ok(())
     }
 
+    /// Requests, downloads and tunnels under way to a copy now.
+    ///
+    /// # Errors
+    /// When the router stays away.
+    pub async fn open(&self, copy: SocketAddr) -> Result<u64, StationError> {
+        let open = self.control.open(copy).await;
+        open.map_err(|error| StationError::Inconsistent(format!("a copy's requests are not known: {error}")))
+    }
+
     /// Waits until nothing is under way to a copy that the router's table names no more, and cuts what is left at the
     /// deadline. A copy is ended after that.
     ///

@@ -20,6 +20,8 @@ pub struct Settings {
     pub port: u16,
     /// Largest checked-out source tree.
     pub max_source_bytes: u64,
+    /// How long requests that are under way to a copy may go on once it is replaced or stopped.
+    pub drain: Duration,
     /// Steps that run at the same time, on the machine and for one tool.
     pub parallel: u32,
     pub per_tool: u32,

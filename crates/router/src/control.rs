@@ -35,6 +35,8 @@ pub enum Message {
     /// Waits until nothing is under way to a backend that the table names no more; what is left at the deadline is
     /// cut. Answer: [`Reply::Drained`].
     Drain { backend: SocketAddr, deadline_seconds: u64 },
+    /// How much is under way to a backend? Answer: [`Reply::Open`].
+    Open { backend: SocketAddr },
     /// Answer: [`Reply::Statistics`].
     Statistics,
 }
@@ -45,6 +47,7 @@ pub enum Message {
 pub enum Reply {
     Applied { generation: u64 },
     Drained(Drained),
+    Open { open: u64 },
     Statistics(Statistics),
     Refused { text: String },
 }
@@ -113,6 +116,15 @@ impl Control {
             }
         }
         Ok(sum)
+    }
+
+    /// Requests, downloads and tunnels under way to a backend now.
+    ///
+    /// # Errors
+    /// When no router can be reached.
+    pub async fn open(&self, backend: SocketAddr) -> Result<u64, ControlError> {
+        let replies = self.insist(&Message::Open { backend }, ANSWER_WITHIN).await?;
+        Ok(replies.iter().map(|reply| if let Reply::Open { open } = reply { *open } else { 0 }).sum())
     }
 
     /// What the routers have done.

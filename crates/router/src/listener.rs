@@ -113,6 +113,7 @@ async fn answer(message: Message, tables: &Arc<Tables>, counts: &Counts) -> io::
             let deadline = Duration::from_secs(deadline_seconds);
             Reply::Drained(tables.underway.drain(backend, deadline).await)
         }
+        Message::Open { backend } => Reply::Open { open: tables.underway.open_at(backend) },
         Message::Statistics => Reply::Statistics(Statistics {
             requests: counts.requests.load(Ordering::Relaxed),
             retries: counts.retries.load(Ordering::Relaxed),

@@ -46,6 +46,11 @@ impl Underway {
         self.lock().values().map(|load| *load.open.borrow()).sum()
     }
 
+    /// What is under way to one.
+    pub(crate) fn open_at(&self, address: SocketAddr) -> u64 {
+        self.lock().get(&address).map_or(0, |load| *load.open.borrow())
+    }
+
     /// Waits until nothing is under way to a backend; at the deadline the rest is cut.
     pub(crate) async fn drain(&self, address: SocketAddr, deadline: Duration) -> Drained {
         let Some(load) = self.lock().get(&address).cloned() else { return Drained::default() };

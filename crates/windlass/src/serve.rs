@@ -199,6 +199,7 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
         domain: settings.server.domain.clone(),
         port: settings.server.listen.port(),
         max_source_bytes: settings.git.max_source_mebibytes * MIB,
+        drain: Duration::from_secs(settings.releases.drain_seconds),
         parallel: settings.runs.parallel,
         per_tool: settings.runs.per_tool,
         wait: Duration::from_hours(u64::from(settings.runs.wait_hours)),

@@ -92,6 +92,8 @@ pub(crate) struct Runs {
 pub(crate) struct Releases {
     /// How many of a tool's releases are kept with their images; the deployed one and the one before it always are.
     pub keep: u32,
+    /// How long requests that are under way to a copy may go on once it is replaced or stopped.
+    pub drain_seconds: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -169,7 +171,7 @@ impl Default for Runs {
 
 impl Default for Releases {
     fn default() -> Self {
-        Self { keep: 10 }
+        Self { keep: 10, drain_seconds: 60 }
     }
 }
 

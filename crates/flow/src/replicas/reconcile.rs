@@ -1,6 +1,6 @@
 //! One loop from wanted to seen: input-less, idempotent, periodic and nudged. A crash of anything costs one period.
 
-use super::{STOP_GRACE, discard, remove, start, wait_ready};
+use super::{discard, retire, start, wait_ready};
 use crate::{Line, build, line::StationError, release, service};
 use model::{EnvironmentName, ReplicaId, RunId, ToolId};
 use sandbox::request::{Kind, SandboxRow, State};
@@ -145,11 +145,13 @@ async fn judge(
             return Ok(());
         }
     }
-    line.store.update_replica(replica.id, ReplicaState::Draining, replica.address.as_deref()).await?;
-    line.routes.publish(line.store.as_ref(), &line.settings, None).await?;
+    retire::begin(line, replica).await?;
     let (line, replica, busy) = (Arc::clone(line), replica.clone(), memory.begin(replica.id));
     tokio::spawn(async move {
-        remove(&line, &replica, STOP_GRACE).await;
+        if let Err(error) = retire::finish(&line, &replica).await {
+            // It may still be answering somebody: the next round tries again.
+            tracing::warn!(%error, tool = %replica.tool, "a copy could not be drained");
+        }
         drop(busy);
     });
     Ok(())

@@ -72,6 +72,7 @@ fn a_download_ends_whole_before_its_copy_is_drained_and_connections_stay_open_ov
     let drained = world.drain(old, Duration::from_secs(20));
     assert_eq!(ask(&mut kept), "new..", "the client's connection is the same");
     assert!(drained.recv_timeout(Duration::from_millis(300)).is_err(), "the download is under way");
+    assert_eq!(world.runtime.block_on(world.control().open(old)).unwrap(), 1);
     go.send(()).unwrap();
     let mut body = String::new();
     long.read_to_string(&mut body).unwrap();
