@@ -1,6 +1,6 @@
 //! The texts of this layer's refusals. Each says what, where, and what to do next.
 
-use model::{Action, Problem, ToolName, name::BadName};
+use model::{Action, Fault, Problem, ToolName, name::BadName};
 use std::error::Error;
 use store::{Conflict, StoreError};
 
@@ -75,19 +75,12 @@ pub(crate) fn no_run(number: u64, tool: &ToolName) -> Problem {
 }
 
 /// Something of ours broke. The cause goes to the platform's log under a short id that the text shows.
-pub fn internal(what: &str, error: &dyn Error) -> Problem {
-    let mut bytes = [0; 4];
-    // Without random bytes the id is zeros: still a row in the log to look for.
-    let _ = getrandom::fill(&mut bytes);
-    let id = hex::encode(bytes);
-    tracing::error!(id, what, error = model::sentence::of(error), "a request failed by the platform's fault");
-    Problem::new(
-        "platform-fault",
-        500,
-        "the platform failed",
-        format!("{what} failed; nothing was changed (error {id})"),
-    )
-    .hint(format!("try again; if it happens again, tell the operator the id {id}"))
+pub fn internal(what: &str, error: &(dyn Error + 'static)) -> Problem {
+    let fault = Fault::of(what, error);
+    let title = format!("{what} failed; nothing was changed");
+    fault
+        .problem("platform-fault", 500, &title)
+        .hint(format!("try again; if it happens again, tell the operator the id {fault}"))
 }
 
 /// What the store said, for people.
@@ -98,9 +91,12 @@ pub(crate) fn store(what: &str, error: &StoreError) -> Problem {
         }
         StoreError::Conflict(conflict) => conflicting(conflict),
         StoreError::Locked | StoreError::Full | StoreError::ReadOnly => {
-            tracing::error!(what, %error, "the store refuses to work");
-            Problem::new("store-unavailable", 503, "the platform cannot save anything now", error.to_string())
-                .hint("tell the operator; nothing was changed")
+            let fault = Fault::of(what, error);
+            let mut problem = fault
+                .problem("store-unavailable", 503, "the platform cannot save anything now")
+                .hint(format!("nothing was changed; tell the operator the id {fault}"));
+            problem.detail = format!("{error}\n{}", problem.detail);
+            problem
         }
         StoreError::CannotOpen { .. }
         | StoreError::Lost

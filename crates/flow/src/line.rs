@@ -3,7 +3,7 @@
 use crate::{Settings, base::Base, layers::Keeping, nudge::Nudge, replicas::Deploying, routes::Routes};
 use git::Repositories;
 use model::{
-    LogStream, Paths, Problem, ToolId,
+    Fault, LogStream, Paths, Problem, ToolId,
     run::{Cause, Outcome},
 };
 use runtime::{Runtime, RuntimeError};
@@ -79,24 +79,13 @@ impl StationError {
                 Outcome::Failed { cause: Cause::Refused, problem }
             }
             fault => {
-                let id = short_id();
-                let chain = model::sentence::of(&fault);
-                tracing::error!(fault = id, chain, "a step failed by the platform's fault");
-                let detail =
-                    format!("This is not your code's fault. The operator finds it in the log as {id}.");
-                let problem =
-                    Problem::new("run-platform", 500, "the platform could not do this step", detail).hint(
-                        "It is tried again by itself; if it fails for good, push again or ask the operator.",
-                    );
+                let problem = Fault::of("a step of a run", &fault)
+                    .problem("run-platform", 500, "the platform could not do this step")
+                    .hint("It was tried several times. Push again; if that fails too, tell the operator the id.");
                 Outcome::Failed { cause: Cause::Platform, problem }
             }
         }
     }
-}
-
-fn short_id() -> String {
-    let id = model::PushId::new().to_string();
-    id[id.len() - 8..].to_owned()
 }
 
 impl Line {

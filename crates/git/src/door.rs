@@ -1,6 +1,6 @@
 //! Smart HTTP (gitprotocol-http(5)): three requests, each answered by one git process of the helper's.
 
-mod receive;
+pub(crate) mod receive;
 
 use crate::{
     Access, Gate, Grant, Platform, Refusal, pktline,
@@ -17,6 +17,7 @@ use axum::{
 };
 use base64::Engine;
 use futures_util::StreamExt;
+use model::Fault;
 use sandbox::request::GitService;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -81,7 +82,8 @@ async fn info_refs(
         ),
     };
     let env = version.iter().map(|version| ("GIT_PROTOCOL".to_owned(), version.clone())).collect();
-    let running = door.repositories.start(grant.tool, service, config, env).await.map_err(broken)?;
+    let running =
+        door.repositories.start(grant.tool, service, config, env).await.map_err(|error| broken(&error))?;
     let Running { stdin, mut stdout, stderr, worker } = running;
     drop(stdin);
     log_stderr(stderr);
@@ -91,10 +93,10 @@ async fn info_refs(
         body.extend(pktline::encode(format!("# service={name}\n").as_bytes()));
         body.extend(b"0000");
     }
-    stdout.read_to_end(&mut body).await.map_err(broken)?;
-    match worker.status().await.map_err(broken)? {
+    stdout.read_to_end(&mut body).await.map_err(|error| broken(&error))?;
+    match worker.status().await.map_err(|error| broken(&error))? {
         0 => Ok(answer(&format!("application/x-{name}-advertisement"), Body::from(body))),
-        status => Err(broken(format!("git ended with status {status}"))),
+        status => Err(broken(&std::io::Error::other(format!("git ended with status {status}")))),
     }
 }
 
@@ -111,7 +113,11 @@ async fn upload_pack(
         receive::plain(&headers, &request, MAX_FETCH_REQUEST_BYTES).map_err(IntoResponse::into_response)?;
     let env = protocol(&headers).map(|version| ("GIT_PROTOCOL".to_owned(), version)).into_iter().collect();
     let service = GitService::UploadPack { advertise: false };
-    let running = door.repositories.start(grant.tool, service, Vec::new(), env).await.map_err(broken)?;
+    let running = door
+        .repositories
+        .start(grant.tool, service, Vec::new(), env)
+        .await
+        .map_err(|error| broken(&error))?;
     let Running { mut stdin, stdout, stderr, worker } = running;
     log_stderr(stderr);
     tokio::spawn(async move {
@@ -138,7 +144,7 @@ async fn receive_pack(
 }
 
 /// The password of Basic, or the token of Bearer; the user name does not matter.
-fn token(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     match scheme.to_ascii_lowercase().as_str() {
@@ -170,10 +176,12 @@ fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-fn broken(error: impl std::fmt::Display) -> Response {
-    tracing::error!(%error, "the git door could not do its work");
-    let text =
-        "windlass: the platform could not run git just now; nothing was changed, try again in a minute\n";
+fn broken(error: &(dyn std::error::Error + 'static)) -> Response {
+    let fault = Fault::of("a request of git", error);
+    let text = format!(
+        "windlass: the platform could not run git just now; nothing was changed, try again in a minute\n{}\n",
+        fault.sentence()
+    );
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 

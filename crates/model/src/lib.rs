@@ -3,6 +3,7 @@
 //! Every other crate speaks in these types; start with [`name`] and [`run`](../model/run.rs).
 
 pub mod digest;
+pub mod fault;
 pub mod id;
 pub mod instance;
 pub mod limits;
@@ -16,6 +17,7 @@ pub mod sentence;
 pub mod time;
 
 pub use digest::{DiffId, Digest};
+pub use fault::Fault;
 pub use id::{PushId, ReplicaId, RunId, StepId, TokenId, ToolId, UserId};
 pub use instance::Instance;
 pub use limits::Limits;

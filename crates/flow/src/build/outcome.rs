@@ -40,7 +40,7 @@ pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan, said: &[String]) 
             return told(cause, problem);
         }
         Some(KilledBy::Platform) => {
-            return Some(StationError::Inconsistent("a build's shim was lost".to_owned()));
+            return Some(StationError::Inconsistent("a build's shim or its way out was lost".to_owned()));
         }
         Some(KilledBy::Request) => {
             return Some(StationError::Inconsistent("a build was ended from outside the line".to_owned()));

@@ -16,6 +16,7 @@ use axum::{
 use bytes::Bytes;
 use flate2::write::GzDecoder;
 use futures_util::{Stream, StreamExt, stream};
+use model::{Fault, sentence};
 use sandbox::request::GitService;
 use std::{
     io::{self, Read, Write},
@@ -46,7 +47,7 @@ pub(super) async fn start(
     tokio::spawn(async move {
         let admission = match door.gate.admit(grant.clone()) {
             Ok(admission) => admission,
-            Err(error) => return drop(started.send(Err(broken(error)))),
+            Err(error) => return drop(started.send(Err(broken(&error)))),
         };
         let env = vec![
             (PUSH_VARIABLE.to_owned(), admission.secret.clone()),
@@ -57,7 +58,7 @@ pub(super) async fn start(
         let Running { stdin, stdout, stderr, worker } =
             match door.repositories.start(grant.tool, service, config, env).await {
                 Ok(running) => running,
-                Err(error) => return drop(started.send(Err(broken(error)))),
+                Err(error) => return drop(started.send(Err(broken(&error)))),
             };
         if started.send(Ok(())).is_err() {
             return;
@@ -69,14 +70,14 @@ pub(super) async fn start(
             tracing::info!(%error, "an upload broke off");
         }
         let ended = worker.status().await;
-        match &ended {
-            Ok(0) => {}
-            Ok(status) => tracing::info!(status, "receive-pack ended"),
-            Err(error) => tracing::warn!(%error, "receive-pack was lost"),
-        }
-        answer.finish(matches!(ended, Ok(0))).await;
+        let cause = match &ended {
+            Ok(0) => None,
+            Ok(status) => Some(format!("receive-pack ended with status {status}")),
+            Err(error) => Some(sentence::of(error)),
+        };
+        answer.finish(cause).await;
     });
-    start.await.map_err(|_| broken("the push's task ended"))??;
+    start.await.map_err(|error| broken(&error))??;
     Ok(Body::from_stream(stream::unfold(receive, |mut receive| async move {
         receive.recv().await.map(|chunk| (chunk, receive))
     })))
@@ -151,15 +152,25 @@ async fn download(mut stdout: pipe::Receiver, send: mpsc::Sender<Result<Bytes, i
 
 impl Answer {
     /// Completes an answer that git left without its final flush: a client would wait for that flush for ever. An
-    /// empty answer is whole only when git ended well (it is what a client's probe with `0000` gets).
-    async fn finish(self, ended_well: bool) {
-        let Some(client) = self.client else { return };
-        if self.watch.complete() || (!self.any && ended_well) {
+    /// empty answer is whole only when git ended well (it is what a client's probe with `0000` gets). `cause`: how git
+    /// ended when it did not end well.
+    async fn finish(self, cause: Option<String>) {
+        if self.watch.complete() || (!self.any && cause.is_none()) {
+            if let Some(cause) = cause {
+                tracing::info!(cause, "git ended after its answer");
+            }
             return;
         }
+        let cause = cause.as_deref().unwrap_or("git's answer has no end");
+        let fault = Fault::caused_by("receiving a push", cause);
+        let Some(client) = self.client else { return };
         let last = if self.watch.between_packets() {
-            let text = b"\x03windlass: git on the platform stopped; a run that has begun goes on, see `windlass status`\n";
-            let mut packet = pktline::encode(text);
+            let text = format!(
+                "\x03windlass: git on the platform stopped; a run that has begun goes on, see `windlass status`\n\
+                 windlass: {}\n",
+                fault.sentence()
+            );
+            let mut packet = pktline::encode(text.as_bytes());
             packet.extend(b"0000");
             Ok(Bytes::from(packet))
         } else {
@@ -185,7 +196,7 @@ pub(super) fn chunks(stdout: pipe::Receiver) -> impl Stream<Item = io::Result<By
 }
 
 /// A request body without its gzip, at most `max_bytes` long.
-pub(super) fn plain(headers: &HeaderMap, body: &Bytes, max_bytes: usize) -> Result<Bytes, StatusCode> {
+pub(crate) fn plain(headers: &HeaderMap, body: &Bytes, max_bytes: usize) -> Result<Bytes, StatusCode> {
     if headers.get(header::CONTENT_ENCODING).is_none_or(|value| value != "gzip") {
         return Ok(body.clone());
     }

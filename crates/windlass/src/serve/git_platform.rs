@@ -4,7 +4,7 @@ use super::push_text::Follower;
 use app::{App, pushes::PushedRef, retries::Commits};
 use async_trait::async_trait;
 use git::{Access, Arrival, Command, Grant, Lines, Platform, Refusal, Repositories, Verdict};
-use model::{Actor, Problem, PushId, ToolId};
+use model::{Actor, Fault, Problem, PushId, ToolId};
 use std::{error::Error, sync::Arc, time::Instant};
 
 /// What "no object" is called on the wire.
@@ -39,10 +39,12 @@ impl Platform for GitPlatform {
         let actor = self.app.identify(token).await.map_err(|problem| refusal(&problem))?;
         let tool = opened.tool;
         let broken = |error: git::repository::GitError| {
-            tracing::error!(%error, "a repository cannot be used");
-            let text =
-                "windlass: the platform cannot reach this tool's repository just now; try again in a minute";
-            Refusal { status: 403, text: text.to_owned() }
+            let fault = Fault::of("opening a repository", &error);
+            let text = format!(
+                "windlass: the platform cannot use this tool's repository just now; try again in a minute\n{}",
+                fault.sentence()
+            );
+            Refusal { status: 403, text }
         };
         // A repository begins to exist when somebody first asks for it.
         self.repositories.init(tool.id).await.map_err(broken)?;
