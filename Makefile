@@ -2,8 +2,10 @@
 SHELL := /bin/bash
 DATA ?= /var/lib/windlass-dev
 PORT ?= 8080
+SECONDS ?= 30
+TARGET ?=
 
-.PHONY: help run test setup build check clean bench audit
+.PHONY: help run test setup build check clean bench fuzz audit
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -29,6 +31,9 @@ clean: ## end the platform of make run and remove its data, mounts, rules and ra
 
 bench: ## measure pushes, starts and memory on a platform of its own (bench/README.md says how to steer it)
 	@tools/bench.sh
+
+fuzz: ## feed the parsers of outside bytes with what breaks them (SECONDS=30 each, TARGET=one; fuzz/README.md)
+	@tools/fuzz.sh "$(SECONDS)" "$(TARGET)"
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check

@@ -6,6 +6,8 @@
 
 pub mod address;
 mod dns;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod handover;
 pub mod head;
 pub mod hello;

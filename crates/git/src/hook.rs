@@ -57,6 +57,28 @@ pub fn main(stage: Stage) -> io::Result<bool> {
 }
 
 fn proc_receive(stdin: &mut impl Read, stdout: &mut impl Write) -> io::Result<bool> {
+    let (commands, options) = read_push(stdin, stdout)?;
+    let verdicts = match ask(Stage::ProcReceive, commands, options)? {
+        Reply::Verdicts(verdicts) => verdicts,
+        Reply::Refused(why) => return Err(bad(&why)),
+        Reply::Say(_) => return Err(bad("serve ended in the middle of a push")),
+    };
+    for verdict in verdicts {
+        let line = match &verdict.refused {
+            None => format!("ok {}\n", verdict.name),
+            Some(why) => format!("ng {} {}\n", verdict.name, one_line(why)),
+        };
+        pktline::write(stdout, line.as_bytes())?;
+    }
+    pktline::flush(stdout)?;
+    Ok(true)
+}
+
+/// Agrees on the protocol's version, then reads what is pushed and with which options.
+pub(crate) fn read_push(
+    stdin: &mut impl Read,
+    stdout: &mut impl Write,
+) -> io::Result<(Vec<Command>, Vec<String>)> {
     let Packet::Data(version) = pktline::read(stdin)? else { return Err(bad("git sent no version")) };
     let with_options = String::from_utf8_lossy(&version).contains("push-options");
     if !version.starts_with(b"version=1") {
@@ -76,20 +98,7 @@ fn proc_receive(stdin: &mut impl Read, stdout: &mut impl Write) -> io::Result<bo
             options.push(String::from_utf8_lossy(&line).into_owned());
         }
     }
-    let verdicts = match ask(Stage::ProcReceive, commands, options)? {
-        Reply::Verdicts(verdicts) => verdicts,
-        Reply::Refused(why) => return Err(bad(&why)),
-        Reply::Say(_) => return Err(bad("serve ended in the middle of a push")),
-    };
-    for verdict in verdicts {
-        let line = match &verdict.refused {
-            None => format!("ok {}\n", verdict.name),
-            Some(why) => format!("ng {} {}\n", verdict.name, one_line(why)),
-        };
-        pktline::write(stdout, line.as_bytes())?;
-    }
-    pktline::flush(stdout)?;
-    Ok(true)
+    Ok((commands, options))
 }
 
 /// Sends the question, prints what is said to the pusher, returns the last reply.
@@ -117,7 +126,7 @@ fn ask(stage: Stage, commands: Vec<Command>, options: Vec<String>) -> io::Result
     Err(bad("the platform went away; the run goes on, see `windlass status`"))
 }
 
-fn read_plain_commands(from: &mut impl Read) -> io::Result<Vec<Command>> {
+pub(crate) fn read_plain_commands(from: &mut impl Read) -> io::Result<Vec<Command>> {
     BufReader::new(from).lines().map(|line| parse_command(line?.as_bytes())).collect()
 }
 
@@ -134,7 +143,7 @@ fn parse_command(line: &[u8]) -> io::Result<Command> {
 }
 
 /// The client prints a verdict raw: one line, no control characters, short.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(120).collect()
 }
 

@@ -5,6 +5,8 @@
 //! asked of a bare repository. The engine moves refs, not git: a branch names what is live (docs/git.md).
 
 pub mod door;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod gate;
 pub mod hook;
 pub mod pktline;

@@ -233,7 +233,7 @@ impl Repositories {
 }
 
 /// Reads the answers of `git cat-file --batch`, in the order of the names (git-cat-file(1), "BATCH OUTPUT").
-fn parse_batch(
+pub(crate) fn parse_batch(
     mut answer: &[u8],
     names: &[&str],
     max_bytes: u64,

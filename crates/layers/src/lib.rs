@@ -5,6 +5,8 @@
 //! [`LayerWriter`] writes tars as the reference lifecycle does; [`Tree`] reads directories of strangers.
 
 pub mod base;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gzip;
 mod image;
 mod limits;

@@ -19,6 +19,8 @@ use thiserror::Error;
 const BLOCK_BYTES: usize = 512;
 /// Longest extension (PAX records, GNU long name) that is read: names of 4 KiB and attributes of 64 KiB fit.
 const MAX_EXTENSION_BYTES: u64 = 256 * 1024;
+/// Headers with extensions before one entry. Real ones have at most three: a global one, PAX records or two long names.
+const MAX_EXTENSIONS: usize = 8;
 /// Zeros that may follow the end: `tar` pads to records of 10 KiB, some tools to larger ones.
 const MAX_PADDING_BYTES: u64 = 1024 * 1024;
 
@@ -86,6 +88,7 @@ impl<R: Read> TarReader<R> {
     /// The next entry; `None` at the end, once everything has been read.
     pub(crate) fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
         let mut extension = Extension::default();
+        let mut extensions = 0;
         loop {
             self.skip_rest()?;
             let offset = self.offset;
@@ -99,6 +102,16 @@ impl<R: Read> TarReader<R> {
             check_sum(&block, header).map_err(|what| TarError::Header { offset, what })?;
             let size_bytes = field(header.entry_size(), &header.as_old().size)
                 .ok_or_else(|| damaged("its size is not a number"))?;
+            if is_extension(header.entry_type()) {
+                extensions += 1;
+                if extensions > MAX_EXTENSIONS {
+                    return Err(damaged("more extensions before one entry than any tar needs"));
+                }
+                // Others take an extension in a header without the mark for an entry.
+                if header.as_ustar().is_none() && header.as_gnu().is_none() {
+                    return Err(damaged("an extension in a header of an older format"));
+                }
+            }
             match header.entry_type() {
                 EntryType::XHeader => {
                     let records = self.extension_bytes(size_bytes, offset)?;
@@ -254,6 +267,14 @@ impl<R: Read> Read for TarReader<R> {
     }
 }
 
+/// Whether the header speaks of the entry after it.
+fn is_extension(kind: EntryType) -> bool {
+    matches!(
+        kind,
+        EntryType::XHeader | EntryType::XGlobalHeader | EntryType::GNULongName | EntryType::GNULongLink
+    )
+}
+
 /// A number of a header. Some tools leave out what is zero.
 fn field(parsed: io::Result<u64>, raw: &[u8]) -> Option<u64> {
     let blank = raw.iter().all(|byte| matches!(byte, 0 | b' '));
@@ -310,6 +331,24 @@ mod tests {
         assert_eq!((entries[0].path.len(), entries[0].size_bytes), (125, 700));
         assert_eq!(entries[1].modified, Modified { seconds: 12, nanoseconds: 500_000_000 });
         assert_eq!(entries[1].attributes, [(b"user.a".to_vec(), b"\n=\n".to_vec())]);
+    }
+
+    #[test]
+    fn extensions_never_pile_up_in_memory_and_keep_to_formats_that_have_them() {
+        let mut tar = tar::Builder::new(Vec::new());
+        for _ in 0..=MAX_EXTENSIONS {
+            tar.append_pax_extensions([("SCHILY.xattr.user.a", b"1".as_slice())]).unwrap();
+        }
+        let piled = read_all(&tar.into_inner().unwrap()).unwrap_err().to_string();
+        assert!(piled.contains("more extensions"), "{piled}");
+
+        let mut old = sample();
+        let mut header = Header::from_byte_slice(&old[..512]).clone();
+        header.as_mut_bytes()[257] = b'x';
+        header.set_cksum();
+        old[..512].copy_from_slice(header.as_bytes());
+        let old = read_all(&old).unwrap_err().to_string();
+        assert!(old.contains("an older format"), "{old}");
     }
 
     proptest! {

@@ -6,6 +6,8 @@
 
 mod error;
 mod exec_d;
+#[doc(hidden)]
+pub mod fuzzing;
 mod process;
 mod shell;
 mod start;

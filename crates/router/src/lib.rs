@@ -7,6 +7,8 @@
 mod access;
 mod body;
 pub mod control;
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod host;
 mod listener;

@@ -22,6 +22,8 @@ mod tree;
 mod verbs;
 mod workers;
 
+pub(crate) use check::check as check_spec;
+pub(crate) use git::{argv as git_arguments, environment as git_environment};
 pub use refusal::Refusal;
 
 use crate::network::tool::ToolNetwork;

@@ -5,6 +5,8 @@
 
 pub mod cgroup;
 pub mod client;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod helper;
 pub mod mounts;
 pub mod network;
