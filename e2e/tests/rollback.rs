@@ -1,5 +1,12 @@
 //! The way back: one command, no build, and the truth about what is live.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
 use testkit::World;
 
 /// Settings that travel with a release: a variable, a limit, a health check.
@@ -74,4 +81,86 @@ fn a_rollback_brings_back_a_release_with_its_settings_and_says_how_to_go_on() {
     let json = tool.cli(&["rollback", "--json"]);
     assert!(json.status == 0 && json.text.contains("\"rollback_to\": 2"), "{}", json.text);
     assert_eq!(tool.get("/").body, "good day\n");
+}
+
+/// A request on a connection of its own, whose answer's head has come.
+fn under_way(world: &World, request: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    write!(stream, "{request}\r\nHost: steady.localhost\r\n\r\n").unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    (stream, String::from_utf8(head).unwrap())
+}
+
+/// A download that takes five seconds.
+fn download(world: &World) -> TcpStream {
+    let (stream, head) = under_way(world, "GET /slow?seconds=5 HTTP/1.1\r\nConnection: close");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    stream
+}
+
+fn ends_whole(mut download: TcpStream) {
+    let mut body = String::new();
+    download.read_to_string(&mut body).unwrap();
+    assert!(body.starts_with("line 0\n") && body.ends_with("line 49\n"), "{body}");
+}
+
+#[test]
+fn deploys_rollbacks_and_stops_lose_nothing_that_is_under_way() {
+    let world = World::with_settings("\n[releases]\ndrain_seconds = 12\n");
+    let tool = world.tool("steady", "steady");
+    tool.push().succeeded().says("v1 healthy");
+
+    // What is under way to the old copy goes on: a download to its end, a tunnel until its time is over.
+    let long = download(&world);
+    let (mut tunnel, head) =
+        under_way(&world, "GET /upgrade HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: echo");
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    tool.edit("app.py", "steady one", "steady two");
+    tool.push().succeeded().says("v1 is draining (");
+    assert!(tool.get("/").body.starts_with("steady two"));
+    tunnel.write_all(b"still here").unwrap();
+    let mut echo = [0; 10];
+    tunnel.read_exact(&mut echo).unwrap();
+    assert_eq!(&echo, b"still here");
+    ends_whole(long);
+    assert_eq!(tunnel.read(&mut echo).unwrap_or(0), 0, "its time is over");
+    wait_for("the row about it", || {
+        tool.cli(&["logs"]).text.contains("1 request still open after 12 s, and cut")
+    });
+
+    let load = tool.load(100);
+    for number in 3..=7 {
+        let (old, new) = (format!("steady {}", number - 1), format!("steady {number}"));
+        tool.edit("app.py", if number == 3 { "steady two" } else { &old }, &new);
+        tool.push().succeeded().says(&format!("v{number} healthy")).says("drain");
+        let back = tool.cli(&["rollback"]);
+        assert_eq!(back.status, 0, "{}", back.text);
+        assert!(back.text.contains("back to v2"), "{}", back.text);
+    }
+    let report = load.stop();
+    assert_eq!(report.lost(), 0, "{report}");
+    assert!(report.kept_alive > 50 && report.posts > 10 && report.answered_by.len() > 3, "{report}");
+    assert!(tool.get("/").body.starts_with("steady two"));
+
+    // A stop takes the route away first, and ends the copy after its last answer.
+    let long = download(&world);
+    assert_eq!(tool.cli(&["stop"]).status, 0);
+    wait_for("the stop", || tool.get("/").status == 503);
+    ends_whole(long);
+    wait_for("the end of the copy", || world.shims().is_empty());
+}
+
+/// Asks until it is so, for at most half a minute.
+fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(30);
+    while !check() {
+        assert!(Instant::now() < until, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
