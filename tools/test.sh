@@ -26,6 +26,11 @@ if [ ! -e /usr/share/python-wheels ] || [ ! -x /usr/bin/python3 ]; then
 	echo "set-up: installing python3-venv from Debian"
 	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv >/dev/null
 fi
+# A real client for the registry's story.
+if ! command -v skopeo >/dev/null; then
+	echo "set-up: installing skopeo from Debian"
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends skopeo >/dev/null
+fi
 images=$(mktemp)
 setsid "$root/tools/base.sh" >"$images" &
 making=$!

@@ -35,13 +35,17 @@ pub(crate) fn hash(text: &str) -> TokenHash {
 
 /// A fresh token's text.
 pub(crate) fn fresh(kind: TokenKind) -> Result<String, Problem> {
+    random(match kind {
+        TokenKind::Operator => "wl_operator_",
+        TokenKind::Personal => "wl_personal_",
+    })
+}
+
+/// The prefix and 256 random bits.
+pub(crate) fn random(prefix: &str) -> Result<String, Problem> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| problems::internal("making a token", &error))?;
-    let kind = match kind {
-        TokenKind::Operator => "operator",
-        TokenKind::Personal => "personal",
-    };
-    Ok(format!("wl_{kind}_{}", hex::encode(bytes)))
+    Ok(format!("{prefix}{}", hex::encode(bytes)))
 }
 
 impl App {

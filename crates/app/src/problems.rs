@@ -41,6 +41,8 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
         Action::RollBack => ("roll back", "maintainers and owners"),
         Action::RetryRun => ("retry runs", "maintainers and owners"),
         Action::CancelRun => ("cancel runs", "maintainers and owners"),
+        Action::PushImages => ("push images", "maintainers and owners"),
+        Action::DeleteImages => ("delete images", "maintainers and owners"),
         Action::DeleteTool => ("delete it", "owners"),
         Action::ManageMembers => ("change its members", "owners"),
         Action::ManageUsers => ("manage users", "operators"),
@@ -124,6 +126,13 @@ fn conflicting(conflict: &Conflict) -> Problem {
             .hint("`windlass runs show NUMBER` tells how it ended"),
         Conflict::RunOpen(_) => problem("run-open", "the run goes on")
             .hint("`windlass runs cancel NUMBER` ends it; then it can be tried again"),
+        Conflict::TooManyRepositories(_) => problem("registry-repositories", "too many repositories")
+            .hint("delete the manifests of one that is no longer needed, or ask the operator"),
+        Conflict::TooManyUploads(_) => problem("registry-uploads", "too many unfinished uploads")
+            .hint("wait until they are finished; those that nobody goes on with end within an hour"),
+        Conflict::BlobUnknown(_) => problem("registry-blob-unknown", "a part of the image is not there"),
+        Conflict::BlobInUse(_) => problem("registry-blob-used", "a manifest needs this blob"),
+        Conflict::ManifestInUse(_) => problem("registry-manifest-used", "an index needs this manifest"),
         Conflict::PushDiffers | Conflict::CurrentReleaseMoved { .. } | Conflict::LayerMissing(_) => {
             problem("state-moved", "something else came first")
                 .hint("look at `windlass status` and try again")

@@ -292,8 +292,15 @@ impl Store {
                 new.keep();
                 sync(&directory, &path)
             }
-            // The same bytes are there already: ours go.
-            Err(Errno::EXIST) => Ok(()),
+            // The same bytes are there already. Ours take their place: a new time tells whoever removes blobs that
+            // nothing names that this one is about to be named, and a damaged one is mended.
+            Err(Errno::EXIST) => {
+                file.sync_all().map_err(|e| system("write to disk", &path, e))?;
+                renameat_with(&self.blobs, new.name(), &directory, &hex, RenameFlags::empty())
+                    .map_err(failed)?;
+                new.keep();
+                sync(&directory, &path)
+            }
             Err(errno) => Err(failed(errno)),
         }
     }

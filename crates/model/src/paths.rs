@@ -25,7 +25,8 @@ impl Paths {
     pub fn keys(&self) -> PathBuf {
         self.data.join("keys")
     }
-    /// Owner: the store's range. Blobs of layers are written by the export and unpack workers.
+    /// Owner: the store's range. Blobs of layers are written by the export and unpack workers;
+    /// the directories `00` to `ff` in here are serve's to write as well, which puts what clients push beside them.
     pub fn blobs(&self) -> PathBuf {
         self.data.join("blobs/sha256")
     }
@@ -33,6 +34,10 @@ impl Paths {
     pub fn blob(&self, digest: &Digest) -> PathBuf {
         let hex = digest.hex();
         self.blobs().join(&hex[..2]).join(hex)
+    }
+    /// Unfinished uploads of the registry, beside the blobs that they become by a rename. Owner: serve.
+    pub fn uploads(&self) -> PathBuf {
+        self.data.join("blobs/uploads")
     }
     /// Owner: the store's range.
     pub fn layers(&self) -> PathBuf {

@@ -125,6 +125,12 @@ actions! {
     RetryRun = "run.retry",
     ReadReleases = "release.read",
     ReadLogs = "log.read",
+    /// Pull images from the registry: those of releases, and those that members pushed.
+    PullImages = "image.pull",
+    /// Push an image of one's own.
+    PushImages = "image.push",
+    /// Delete such a one.
+    DeleteImages = "image.delete",
 }
 
 impl fmt::Display for Action {
@@ -182,13 +188,16 @@ fn least_role(action: Action) -> Option<Role> {
         | Action::ReadCode
         | Action::ReadRuns
         | Action::ReadReleases
-        | Action::ReadLogs => Role::Reader,
+        | Action::ReadLogs
+        | Action::PullImages => Role::Reader,
         Action::ControlTool
         | Action::ConfigureTool
         | Action::PushCode
         | Action::CancelRun
         | Action::RetryRun
-        | Action::RollBack => Role::Maintainer,
+        | Action::RollBack
+        | Action::PushImages
+        | Action::DeleteImages => Role::Maintainer,
         Action::DeleteTool | Action::ManageMembers => Role::Owner,
         Action::WhoAmI
         | Action::ManageUsers
@@ -202,8 +211,10 @@ fn may_on_tool(action: Action, role: Option<Role>, operator: bool) -> Decision {
     let Some(least) = least_role(action) else { return Decision::Forbidden };
     // An operator may look at, stop and remove any tool, but neither puts code into it nor says which of it is
     // deployed without being a member: adding oneself is a row that the tool's people see.
-    let for_members =
-        matches!(action, Action::PushCode | Action::RetryRun | Action::ConfigureTool | Action::RollBack);
+    let for_members = matches!(
+        action,
+        Action::PushCode | Action::PushImages | Action::RetryRun | Action::ConfigureTool | Action::RollBack
+    );
     if role.is_some_and(|role| role >= least) || (operator && !for_members) {
         Decision::Allowed
     } else if role.is_some() || operator {

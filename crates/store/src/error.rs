@@ -1,6 +1,6 @@
 //! Why a verb did nothing: every failed verb leaves all rows as they were.
 
-use model::{DiffId, ToolName, run::RunState};
+use model::{DiffId, Digest, ToolName, run::RunState};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -73,6 +73,16 @@ pub enum Conflict {
     CurrentReleaseMoved { expected: Option<u64>, found: Option<u64> },
     #[error("a layer of this is being removed or was never stored: {0}")]
     LayerMissing(DiffId),
+    #[error("the tool has {0} repositories, and may not have more")]
+    TooManyRepositories(u32),
+    #[error("the tool has {0} unfinished uploads, and may not have more")]
+    TooManyUploads(u32),
+    #[error("the repository does not have {0}, or has it with another length; push it first")]
+    BlobUnknown(Digest),
+    #[error("the manifest {0} needs it; delete that one first")]
+    BlobInUse(Digest),
+    #[error("the index {0} lists it; delete that one first")]
+    ManifestInUse(Digest),
 }
 
 fn version(number: Option<u64>) -> String {

@@ -6,37 +6,61 @@
 //! that every database's tests run.
 
 pub mod audit;
+pub mod blobs;
 pub mod contract;
 pub mod environments;
 pub mod error;
 pub mod images;
 pub mod layers;
+pub mod manifests;
 pub mod members;
 pub mod queue;
 pub mod releases;
 pub mod replicas;
+pub mod repositories;
 pub mod runs;
 pub mod tokens;
 pub mod tools;
+pub mod uploads;
 pub mod users;
 
 pub use audit::{Audit, AuditEntry, AuditOutcome};
+pub use blobs::{Blobs, RemoveBlob};
 pub use environments::{Deployment, Environment, Environments};
 pub use error::{Conflict, StoreError};
 pub use images::{BuildMemory, IdleBuild, Image, ImageLayer, Images};
 pub use layers::{Layer, LayerTotals, Layers};
+pub use manifests::{Manifest, Manifests, NewManifest};
 pub use members::{Member, Members};
 pub use queue::{Beat, Claim, ClaimedStep, Claiming, NewPush, Queue, Recorded};
 pub use releases::{NewRelease, Release, ReleaseProcess, ReleaseState, Releases};
 pub use replicas::{Replica, ReplicaState, Replicas};
+pub use repositories::{Repositories, RepositoryId};
 pub use runs::{Run, Runs, Step};
 pub use tokens::{Identity, NewToken, Token, TokenHash, TokenKind, Tokens};
 pub use tools::{NewTool, Tool, Tools, Wanted};
+pub use uploads::{RegistryGrant, RegistryTokens, Upload, Uploads};
 pub use users::{User, Users};
 
 /// All that the platform remembers.
 pub trait Store:
-    Users + Tokens + Tools + Members + Queue + Runs + Images + Releases + Environments + Replicas + Layers + Audit
+    Users
+    + Tokens
+    + Tools
+    + Members
+    + Queue
+    + Runs
+    + Images
+    + Releases
+    + Environments
+    + Replicas
+    + Layers
+    + Repositories
+    + Blobs
+    + Manifests
+    + Uploads
+    + RegistryTokens
+    + Audit
 {
 }
 
@@ -52,6 +76,11 @@ impl<T> Store for T where
         + Environments
         + Replicas
         + Layers
+        + Repositories
+        + Blobs
+        + Manifests
+        + Uploads
+        + RegistryTokens
         + Audit
 {
 }

@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("runtime", &["model", "layers", "lifecycle", "sandbox"]),
     ("app", &["model", "logs", "store"]),
     ("web", &["model", "logs", "app", "store"]),
+    ("registry", &["model", "oci", "app", "store"]),
     (
         "flow",
         &[

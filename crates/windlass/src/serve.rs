@@ -87,7 +87,8 @@ async fn serve(settings: &Settings) -> Result<()> {
     let gate = Arc::new(Gate::new(git_platform.clone()));
     let places = Places { hooks: crate::up::hooks::directory(&paths), socket: paths.hook_socket() };
     let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places };
-    let routes = web::router(app).merge(door.routes());
+    let registry = registry::Door::new(Arc::clone(&app), &paths);
+    let routes = web::router(app).merge(door.routes()).merge(registry.clone().routes());
 
     let (stop, stopped) = watch::channel(false);
     // The first end when they are told to, the others never.
@@ -106,6 +107,11 @@ async fn serve(settings: &Settings) -> Result<()> {
     stations.spawn(async move {
         flow::layers::keep(for_layers, layers_stop).await;
         Ok("the layer store's collector")
+    });
+    let registry_stop = stopped.clone();
+    stations.spawn(async move {
+        registry.keep(registry_stop).await;
+        Ok("the registry's chores")
     });
     stations.spawn(async move {
         flow::replicas::keep(line, stopped).await;

@@ -4,19 +4,23 @@
 //! the contract suite.
 
 mod audit;
+mod blobs;
 mod columns;
 mod environments;
 mod fault;
 mod images;
 mod layers;
+mod manifests;
 mod members;
 mod open;
 mod queue;
 mod releases;
 mod replicas;
+mod repositories;
 mod runs;
 mod tokens;
 mod tools;
+mod uploads;
 mod users;
 mod words;
 mod work;

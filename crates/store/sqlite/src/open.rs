@@ -18,12 +18,13 @@ const READERS: u32 = 3;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In order; never changed once released, only added to.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "people and tools", include_str!("../migrations/0001_people_and_tools.sql")),
     (2, "runs", include_str!("../migrations/0002_runs.sql")),
     (3, "images and releases", include_str!("../migrations/0003_images_and_releases.sql")),
     (4, "rollbacks", include_str!("../migrations/0004_rollbacks.sql")),
     (5, "turns", include_str!("../migrations/0005_turns.sql")),
+    (6, "registry", include_str!("../migrations/0006_registry.sql")),
     (7, "storage", include_str!("../migrations/0007_storage.sql")),
 ];
 
@@ -79,7 +80,7 @@ fn make_private(path: &Path) -> io::Result<()> {
 }
 
 async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
-    let migrations = MIGRATIONS.map(|(version, description, sql)| {
+    let migrations = MIGRATIONS.iter().map(|&(version, description, sql)| {
         Migration::new(
             version,
             Cow::Borrowed(description),
@@ -89,7 +90,7 @@ async fn migrate(writer: &SqlitePool) -> Result<(), StoreError> {
         )
     });
     let known = MIGRATIONS.iter().map(|(version, ..)| *version).max().unwrap_or(0);
-    Migrator::with_migrations(migrations.to_vec())
+    Migrator::with_migrations(migrations.collect())
         .run(writer)
         .await
         .map_err(|error| told_of_migration(error, known))

@@ -34,6 +34,11 @@ fn token(row: &SqliteRow) -> Result<Token, StoreError> {
     })
 }
 
+/// Of a row with the user's columns, and `token` and `tool` of the token.
+pub(crate) fn identity(row: &SqliteRow) -> Result<Identity, StoreError> {
+    Ok(Identity { user: user(row)?, token: text(row, "token")?, scope: scope(row)? })
+}
+
 impl Sqlite {
     async fn note_use(&self, id: TokenId, now: Timestamp) -> Result<(), StoreError> {
         let mut work = self.write().await?;
@@ -96,7 +101,7 @@ impl Tokens for Sqlite {
         .bind(hash.0.as_slice())
         .bind(now.0);
         let Some(row) = self.first(found).await? else { return Ok(None) };
-        let identity = Identity { user: user(&row)?, token: text(&row, "token")?, scope: scope(&row)? };
+        let identity = identity(&row)?;
         let noted = time_if_any(&row, "used_at")?;
         if noted.is_none_or(|noted| now.since(noted) >= NOTE_USE_EVERY)
             && let Err(error) = self.note_use(identity.token, now).await

@@ -202,6 +202,7 @@ impl Tools for Sqlite {
         let holders = format!("{}*", crate::images::cache_holder(id, ""));
         work.run(query("DELETE FROM layer_use WHERE holder GLOB ?").bind(holders)).await?;
         for delete in [
+            "DELETE FROM repositories WHERE tool = ?",
             "DELETE FROM builds WHERE tool = ?",
             "DELETE FROM image_layers WHERE tool = ?",
             "DELETE FROM images WHERE tool = ?",

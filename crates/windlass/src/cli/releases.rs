@@ -25,12 +25,18 @@ pub(super) async fn releases(common: &Common, page: &Page) -> Result<(), Failure
     let now = Timestamp::now();
     let rows: Vec<_> = releases.iter().map(|release| row(printer, release, now)).collect();
     printer.table(&["RELEASE", "STATE", "RUN", "COMMIT", "IMAGE", "WENT LIVE"], &rows)?;
-    if history.is_empty() {
-        return Ok(());
+    if !history.is_empty() {
+        printer.line("")?;
+        let rows: Vec<_> = history.iter().map(|row| entry(row, now)).collect();
+        printer.table(&["PRODUCTION", "HOW", "BY", "RUN", "SINCE"], &rows)?;
     }
-    printer.line("")?;
-    let rows: Vec<_> = history.iter().map(|row| entry(row, now)).collect();
-    Ok(printer.table(&["PRODUCTION", "HOW", "BY", "RUN", "SINCE"], &rows)?)
+    // The whole digest, ready to be pulled: of what is live, else of the newest.
+    let shown = releases.iter().find(|release| release.current).or(releases.first());
+    if let Some(digest) = shown.and_then(|release| release.processes.values().next()) {
+        let (host, tool) = (session.client.server().host(), session.tool()?);
+        printer.line(format!("\ndocker pull {host}/{}/release@{}", printable(tool), printable(digest)))?;
+    }
+    Ok(())
 }
 
 fn row(printer: &Printer, release: &wire::Release, now: Timestamp) -> Vec<String> {

@@ -23,6 +23,11 @@ impl Server {
         url
     }
 
+    /// `host[:port]`, as image names begin.
+    pub(crate) fn host(&self) -> String {
+        self.to_string().trim_start_matches("http://").to_owned()
+    }
+
     /// Whether the name means this machine by rule (RFC 6761 §6.3), so that nothing is asked to resolve it.
     pub(crate) fn is_local(&self) -> bool {
         is_localhost(self.0.host_str().unwrap_or_default())

@@ -15,7 +15,7 @@ pub(super) fn prepare(paths: &Paths, instance: Instance) -> Result<()> {
     let data = |name: &str| paths.data.join(name);
     let run = |name: &str| paths.run.join(name);
     // Everything of the platform's own processes has serve's group: router and git are told apart by user.
-    let places: Vec<(PathBuf, u32, u32, u32)> = vec![
+    let mut places: Vec<(PathBuf, u32, u32, u32)> = vec![
         (paths.data.clone(), 0, 0, 0o755),
         (data("db"), serve, serve, 0o700),
         (data("keys"), serve, serve, 0o700),
@@ -25,6 +25,8 @@ pub(super) fn prepare(paths: &Paths, instance: Instance) -> Result<()> {
         (data("git"), git, serve, 0o750),
         (data("base"), 0, 0, 0o755),
         (data("blobs"), store, store, 0o755),
+        (paths.blobs(), store, store, 0o755),
+        (paths.uploads(), serve, serve, 0o700),
         (data("layers"), store, store, 0o755),
         (data("scratch"), store, store, 0o755),
         (data("sandboxes"), 0, 0, 0o711),
@@ -33,6 +35,8 @@ pub(super) fn prepare(paths: &Paths, instance: Instance) -> Result<()> {
         (run("serve"), serve, serve, 0o750),
         (run("router"), router, serve, 0o750),
     ];
+    // Workers put the blobs of builds here, serve those that clients push; it also removes what nothing names.
+    places.extend((0..=0xff).map(|n| (paths.blobs().join(format!("{n:02x}")), store, serve, 0o775)));
     for (place, user, group, mode) in places {
         let what = || format!("cannot prepare {}", place.display());
         fs::create_dir_all(&place).with_context(what)?;
