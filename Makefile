@@ -5,7 +5,7 @@ PORT ?= 8080
 SECONDS ?= 30
 TARGET ?=
 
-.PHONY: help run test setup build check clean bench fuzz audit
+.PHONY: help run test soak setup build check clean bench fuzz audit
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -15,6 +15,10 @@ run: ## install what is missing, build, start the platform on loopback, push the
 
 test: ## install what is missing, run every test of the default lane
 	@tools/test.sh
+
+soak: ## two hundred pushes of two tools by four clients at once; prints what came of them
+	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
+		WINDLASS_PUSHES=200 cargo test -p windlass-e2e --test many_pushes -- --nocapture
 
 setup: ## install what is missing from Debian
 	@tools/setup.sh

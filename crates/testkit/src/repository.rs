@@ -100,7 +100,8 @@ impl<'a> Tool<'a> {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
-    fn signed_in(&self) -> Command {
+    /// git in the working copy, with the operator's token.
+    pub fn signed_in(&self) -> Command {
         let mut command = self.git_command();
         command
             // The token goes by environment: an argument could be read by every user of the machine.

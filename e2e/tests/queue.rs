@@ -1,0 +1,89 @@
+//! Several pushes of one branch: the newer takes over or waits, and a run is tried again.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
+use std::{
+    process::{Child, Output, Stdio},
+    time::{Duration, Instant},
+};
+use testkit::{Tool, World};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Pushes in the background.
+fn begin(tool: &Tool<'_>, refspec: &str) -> Child {
+    tool.push_command(refspec).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until `windlass runs show` says this of a run.
+fn wait_for(tool: &Tool<'_>, run: u32, words: &str) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let shown = tool.cli(&["runs", "show", &run.to_string()]).text;
+        if shown.contains(words) {
+            return;
+        }
+        assert!(Instant::now() < until, "run {run} never said `{words}`:\n{shown}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Exit status, and what the pusher read.
+fn end(push: Child) -> (i32, String) {
+    let Output { status, stderr, .. } = push.wait_with_output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again() {
+    let world = World::new();
+    let tool = world.tool("queued", "stdlib-http");
+    let greet = |from: &str, to: &str| {
+        tool.edit("app.py", &format!("hello from {from}"), &format!("hello from {to}"))
+    };
+    // Its release takes long enough for another push to come.
+    tool.write("Procfile", "web: python3 app.py\nrelease: sleep 6\n");
+
+    let first = begin(&tool, "main");
+    wait_for(&tool, 1, "release   running");
+    greet("stdlib-http", "the second");
+    tool.push().succeeded().says("run 1 of this branch ends; this push takes its place");
+    let (status, said) = end(first);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("a newer push or rollback took over (run 2)"), "{said}");
+    wait_for(&tool, 1, "superseded by run 2");
+    assert_eq!(tool.get("/").body, "hello from the second\n");
+
+    assert_eq!(tool.cli(&["tools", "set", "--on-new-push", "queue"]).status, 0);
+    greet("the second", "the third");
+    let third = begin(&tool, "main");
+    wait_for(&tool, 3, "release   running");
+    // One that contains the third, one that does not.
+    greet("the third", "the fourth");
+    let fourth = begin(&tool, "main");
+    wait_for(&tool, 4, "waits for run 3");
+    tool.git(&["checkout", "--quiet", "-b", "aside", "main~2"]).unwrap();
+    greet("the second", "the fifth");
+    let fifth = begin(&tool, "aside:main");
+    wait_for(&tool, 5, "waits for run 4");
+    let (status, said) = end(third);
+    assert!(status == 0 && said.contains("live "), "{said}");
+    let (status, said) = end(fourth);
+    assert!(status == 0 && said.contains("waits until run 3 of this branch has ended"), "{said}");
+    let (status, said) = end(fifth);
+    assert!(status == 1 && said.contains("main moved while this waited"), "{said}");
+    assert!(said.contains("git rebase FETCH_HEAD"), "{said}");
+    assert_eq!(tool.get("/").body, "hello from the fourth\n");
+    let main = tool.git_signed_in(&["ls-remote", "windlass", "refs/heads/main"]).unwrap();
+    assert!(main.starts_with(&tool.git(&["rev-parse", "main"]).unwrap()), "{main}");
+
+    // What is live may be tried again; what would undo it may not, and an open run is not.
+    let again = tool.cli(&["runs", "retry", "4", "--follow"]);
+    assert!(again.status == 0 && again.text.contains("run 6 tries run 4 again"), "{}", again.text);
+    let undo = tool.cli(&["runs", "retry", "2", "--follow"]);
+    assert!(undo.status == 1 && undo.text.contains("main moved while this waited"), "{}", undo.text);
+    assert_eq!(tool.get("/").body, "hello from the fourth\n");
+    let red = tool.cli(&["runs", "retry", "5"]);
+    assert_eq!(red.status, 0, "its commit is kept although no branch names it: {}", red.text);
+    wait_for(&tool, 8, "main moved while this waited");
+}
