@@ -1,10 +1,11 @@
-//! Numbers of the real platform on this machine: pushes, starts, memory. README.md says what each row means.
+//! Numbers of the real platform on this machine: queue, pushes, starts, memory. README.md says what each row means.
 //!
 //! It starts a platform of its own through the tests' harness, pushes with the real git, asks over real HTTP, and
 //! prints what it measured. Nothing is left behind.
 
 mod memory;
 mod push;
+mod queue;
 mod start;
 mod table;
 
@@ -23,6 +24,7 @@ struct Rounds {
     empty_pushes: u64,
     cold_builds: u64,
     starts: u64,
+    claims: usize,
     idle_seconds: u64,
 }
 
@@ -33,6 +35,7 @@ impl Rounds {
             empty_pushes: number("EMPTY_PUSHES", 10)?,
             cold_builds: number("COLD_BUILDS", 3)?,
             starts: number("STARTS", 15)?,
+            claims: usize::try_from(number("CLAIMS", 2000)?)?,
             idle_seconds: number("IDLE_SECONDS", 20)?,
         })
     }
@@ -47,8 +50,14 @@ fn number(name: &str, default: u64) -> Result<u64> {
 
 fn main() -> Result<()> {
     let rounds = Rounds::from_environment()?;
-    let world = World::new();
     let mut table = Table::new();
+    eprintln!("queue: {} claims", rounds.claims);
+    queue::measure(&mut table, rounds.claims)?;
+    if env::args().nth(1).as_deref() == Some("queue") {
+        print!("{table}");
+        return Ok(());
+    }
+    let world = World::new();
     for (name, application, phrase) in APPLICATIONS {
         eprintln!("{application}: {} cold builds", rounds.cold_builds);
         push::cold(&world, &mut table, name, application, phrase, rounds.cold_builds)?;

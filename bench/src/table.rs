@@ -51,6 +51,12 @@ pub(crate) fn median(sorted: &[f64]) -> f64 {
     }
 }
 
+/// The least of sorted numbers that so many of a hundred do not exceed.
+pub(crate) fn percentile(sorted: &[f64], of_hundred: usize) -> f64 {
+    let rank = (sorted.len() * of_hundred).div_ceil(100);
+    sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0.0)
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<52}{:>6}{:>10}{:>10}{:>10}", "", "times", "min", "median", "max")?;
@@ -83,6 +89,14 @@ mod tests {
             [(&[][..], 0.0), (&[3.0][..], 3.0), (&[1.0, 2.0][..], 1.5), (&[1.0, 2.0, 9.0][..], 2.0)]
         {
             assert!((median(sorted) - expected).abs() < 1e-9, "{sorted:?}");
+        }
+    }
+
+    #[test]
+    fn a_percentile_is_one_of_the_numbers() {
+        let numbers: Vec<f64> = (1..=200).map(f64::from).collect();
+        for (of_hundred, expected) in [(50, 100.0), (99, 198.0), (100, 200.0)] {
+            assert!((percentile(&numbers, of_hundred) - expected).abs() < 1e-9, "{of_hundred}");
         }
     }
 

@@ -16,7 +16,8 @@ impl Nudge {
         self.reconciler.notify_one();
     }
 
-    pub(crate) async fn for_engine(&self) {
+    /// Until something has changed since the last time.
+    pub async fn for_engine(&self) {
         self.engine.notified().await;
     }
 

@@ -257,25 +257,22 @@ impl Queue for Sqlite {
 
 /// The step to be claimed next, if there is one: `store::Queue::claim_step` says by which order. Reads the two small
 /// partial indexes of steps that are ready or running, and one row for each tool that has any.
-fn candidates<'q>(claiming: &Claiming<'_>) -> Query<'q> {
-    query(
-        "WITH busy AS (
-             SELECT tool, count(*) AS steps, max(exclusive) AS exclusive FROM steps
-             WHERE state = 'running' GROUP BY tool
-         )
-         SELECT steps.id, steps.kind, steps.run, steps.fence, steps.tool
-         FROM steps JOIN tools ON tools.id = steps.tool LEFT JOIN busy ON busy.tool = steps.tool
-         WHERE steps.state = 'ready' AND steps.not_before <= ?
-           AND coalesce(busy.steps, 0) < ?
-           AND (SELECT coalesce(sum(busy.steps), 0) FROM busy) < ?
-           AND NOT (steps.exclusive AND coalesce(busy.exclusive, 0))
-         ORDER BY steps.lane = 'platform', coalesce(busy.steps, 0), steps.position = 0, tools.served,
-             steps.turn, steps.position
-         LIMIT 1",
+const CANDIDATES: &str = "
+    WITH busy AS (
+        SELECT tool, count(*) AS steps, max(exclusive) AS exclusive FROM steps WHERE state = 'running' GROUP BY tool
     )
-    .bind(claiming.now.0)
-    .bind(claiming.per_tool)
-    .bind(claiming.per_machine)
+    SELECT steps.id, steps.kind, steps.run, steps.fence, steps.tool
+    FROM steps JOIN tools ON tools.id = steps.tool LEFT JOIN busy ON busy.tool = steps.tool
+    WHERE steps.state = 'ready' AND steps.not_before <= ?
+      AND coalesce(busy.steps, 0) < ?
+      AND (SELECT coalesce(sum(busy.steps), 0) FROM busy) < ?
+      AND NOT (steps.exclusive AND coalesce(busy.exclusive, 0))
+    ORDER BY steps.lane = 'platform', coalesce(busy.steps, 0), steps.position = 0, tools.served,
+        steps.turn, steps.position
+    LIMIT 1";
+
+fn candidates<'q>(claiming: &Claiming<'_>) -> Query<'q> {
+    query(CANDIDATES).bind(claiming.now.0).bind(claiming.per_tool).bind(claiming.per_machine)
 }
 
 fn candidate(row: Option<SqliteRow>) -> Result<Option<ClaimedStep>, StoreError> {
@@ -287,4 +284,23 @@ fn candidate(row: Option<SqliteRow>) -> Result<Option<ClaimedStep>, StoreError> 
         tool: text(&row, "tool")?,
         until: Timestamp(0),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sqlx::Row as _;
+
+    #[tokio::test]
+    async fn a_claim_reads_the_indexes_of_ready_and_running_steps_and_never_all_steps() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&directory.path().join("state.sqlite")).await.unwrap();
+        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {CANDIDATES}"));
+        let plan = query(explain).bind(0).bind(2).bind(4).fetch_all(&store.readers).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get::<String, _>("detail")).collect();
+        for index in ["steps USING INDEX steps_ready", "steps USING COVERING INDEX steps_running"] {
+            assert!(plan.iter().any(|line| line.contains(index)), "{plan:#?}");
+        }
+        assert!(!plan.iter().any(|line| line.trim_end() == "SCAN steps"), "{plan:#?}");
+    }
 }
