@@ -39,7 +39,7 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
     let world = World::new();
     let tool = world.tool("queued", "stdlib-http");
     let greet = |from: &str, to: &str| {
-        tool.edit("app.py", &format!("hello from {from}"), &format!("hello from {to}"))
+        tool.edit("app.py", &format!("hello from {from}"), &format!("hello from {to}"));
     };
     // Its release takes long enough for another push to come.
     tool.write("Procfile", "web: python3 app.py\nrelease: sleep 6\n");
