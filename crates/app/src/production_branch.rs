@@ -26,9 +26,10 @@ impl App {
     }
 }
 
-/// What git takes as a branch: git-check-ref-format(1), with the rules of its `--branch`.
+/// What git takes as a branch: git-check-ref-format(1), with the rules of its `--branch`; and nothing that people would
+/// read as something else.
 #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "git takes `.LOCK`")]
-fn check(branch: &str) -> Result<(), &'static str> {
+pub(crate) fn check(branch: &str) -> Result<(), &'static str> {
     if branch.is_empty() {
         return Err("it is empty");
     }
@@ -53,7 +54,21 @@ fn check(branch: &str) -> Result<(), &'static str> {
     if branch.starts_with('-') || branch.ends_with('.') || branch == "HEAD" {
         return Err("it starts with `-`, ends with `.`, or is `HEAD`");
     }
+    if matches!(branch.len(), 40 | 64) && branch.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("it reads as the id of a commit");
+    }
+    if branch.chars().any(deceives) {
+        return Err("it has characters that hide or reorder text");
+    }
     Ok(())
+}
+
+/// Zero width, direction marks, overrides and isolates (Unicode UAX #9), tags.
+fn deceives(character: char) -> bool {
+    matches!(
+        character,
+        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 fn bad_branch(why: &'static str) -> Problem {
@@ -91,7 +106,9 @@ mod tests {
 
     #[test]
     fn some_names_that_git_would_take_are_refused_too() {
-        for branch in ["refs/heads/main", "a\u{85}b", &"x".repeat(201)] {
+        for branch in
+            ["refs/heads/main", "a\u{85}b", "a\u{202e}b", "ma\u{200b}in", &"x".repeat(201), &"1f".repeat(20)]
+        {
             assert!(git_takes(branch) && check(branch).is_err(), "{branch:?}");
         }
         assert!(check(&"x".repeat(200)).is_ok());

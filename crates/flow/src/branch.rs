@@ -32,6 +32,17 @@ pub(crate) async fn check(line: &Line, run: &Run) -> Result<Option<String>, Stat
     Err(StationError::told(Cause::Refused, problem.hint(hint)))
 }
 
+/// How git says that `main/sub` cannot be made beside `main`, or the other way round.
+const CLASH: &str = "; cannot create";
+
+/// Pushes are checked for this; two that come together may still meet here.
+fn clash(name: &str) -> Problem {
+    let detail =
+        format!("{name} and another branch cannot be side by side: one's name begins with the other's.");
+    Problem::new("branch-clash", 409, "the branch cannot be made", detail)
+        .hint("Delete the other branch, or push under another name.")
+}
+
 /// Moves a run's branch to its commit: from where it stood when the push came, or from `live_before`, to which an
 /// earlier run may have moved it meanwhile. A second attempt finds it moved already.
 pub(crate) async fn advance(
@@ -46,6 +57,9 @@ pub(crate) async fn advance(
         match line.repositories.update_ref(run.tool, &run.ref_name, &run.commit, old).await {
             Ok(()) => return Ok(()),
             Err(GitError::Status { stderr, .. }) if MOVED.iter().any(|words| stderr.contains(words)) => {}
+            Err(GitError::Status { stderr, .. }) if stderr.contains(CLASH) => {
+                return Err(StationError::tool(clash(&run.ref_name)));
+            }
             Err(other) => return Err(other.into()),
         }
     }

@@ -1,5 +1,7 @@
 //! First station: reads the commit's own words and decides what is built and started. Runs no tenant code.
 
+mod pointers;
+
 use crate::{Line, line::StationError, size, step_log::StepLog};
 use git::repository::GitError;
 use model::{
@@ -28,6 +30,9 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
     log.say(&format!("reading commit {}", run.commit));
     let listing = match line.repositories.tree(run.tool, &run.commit).await {
         Err(GitError::TooMuch { .. }) => return Err(too_large(line, "more files than can be listed")),
+        Err(GitError::Status { stderr, .. }) if stderr.contains("not a tree object") => {
+            return Err(StationError::tool(gone(&run.commit)));
+        }
         other => other?,
     };
     let entries = parse_listing(&listing)?;
@@ -35,6 +40,7 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
     if total > line.settings.max_source_bytes || entries.len() > MAX_ENTRIES {
         return Err(too_large(line, &format!("{} files of {} in all", entries.len(), size::bytes(total))));
     }
+    pointers::refuse(line, run, &entries).await?;
     let mut warnings: Vec<String> = entries
         .iter()
         .filter(|entry| entry.mode == "160000")
@@ -59,6 +65,12 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
         log.say(&format!("note: {warning}"));
     }
     Ok(json!({ "line": text, "warnings": plan.warnings, "plan": plan }))
+}
+
+/// Of a run that is started again long after its push.
+fn gone(commit: &str) -> Problem {
+    let detail = format!("Commit {commit} ended badly, no branch names it, and it was removed since.");
+    Problem::new("plan-commit-gone", 410, "this commit is no longer kept", detail).hint("Push it again.")
 }
 
 fn too_large(line: &Line, holds: &str) -> StationError {

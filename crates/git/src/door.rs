@@ -1,11 +1,13 @@
 //! Smart HTTP (gitprotocol-http(5)): three requests, each answered by one git process of the helper's.
 
+mod opening;
 pub(crate) mod receive;
+mod upload;
 
 use crate::{
     Access, Gate, Grant, Platform, Refusal, pktline,
     repository::{Repositories, Running},
-    settings::Places,
+    settings::{Limits, Places},
 };
 use axum::{
     Router,
@@ -16,7 +18,6 @@ use axum::{
     routing::{get, post},
 };
 use base64::Engine;
-use futures_util::StreamExt;
 use model::Fault;
 use sandbox::request::GitService;
 use serde::Deserialize;
@@ -33,6 +34,7 @@ pub struct Door {
     pub gate: Arc<Gate>,
     pub repositories: Repositories,
     pub places: Places,
+    pub limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -124,11 +126,7 @@ async fn upload_pack(
         // A client that leaves makes git stop reading; that is no fault.
         let _ = stdin.write_all(&request).await;
     });
-    let stream = receive::chunks(stdout).map(move |chunk| {
-        // The worker lives as long as its body is read: a client that leaves ends it.
-        let _keep = &worker;
-        chunk
-    });
+    let stream = receive::streamed(stdout, worker, receive::PATIENCE);
     Ok(answer("application/x-git-upload-pack-result", Body::from_stream(stream)))
 }
 

@@ -69,6 +69,15 @@ fn proc_receive(stdin: &mut impl Read, stdout: &mut impl Write) -> io::Result<bo
             Some(why) => format!("ng {} {}\n", verdict.name, one_line(why)),
         };
         pktline::write(stdout, line.as_bytes())?;
+        if let (None, Some(moved)) = (&verdict.refused, &verdict.instead) {
+            for option in [
+                format!("option refname {}\n", moved.name),
+                format!("option old-oid {}\n", moved.old),
+                format!("option new-oid {}\n", moved.new),
+            ] {
+                pktline::write(stdout, option.as_bytes())?;
+            }
+        }
     }
     pktline::flush(stdout)?;
     Ok(true)
@@ -90,7 +99,7 @@ pub(crate) fn read_push(
 
     let mut commands = Vec::new();
     while let Packet::Data(line) = pktline::read(stdin)? {
-        commands.push(parse_command(&line)?);
+        commands.push(Command::parse(&line)?);
     }
     let mut options = Vec::new();
     if with_options {
@@ -127,19 +136,7 @@ fn ask(stage: Stage, commands: Vec<Command>, options: Vec<String>) -> io::Result
 }
 
 pub(crate) fn read_plain_commands(from: &mut impl Read) -> io::Result<Vec<Command>> {
-    BufReader::new(from).lines().map(|line| parse_command(line?.as_bytes())).collect()
-}
-
-/// `<old> <new> <ref>`
-fn parse_command(line: &[u8]) -> io::Result<Command> {
-    let text = std::str::from_utf8(line).map_err(|_| bad("a ref name is not UTF-8"))?;
-    let mut words = text.trim_end_matches('\n').splitn(3, ' ');
-    match (words.next(), words.next(), words.next()) {
-        (Some(old), Some(new), Some(name)) => {
-            Ok(Command { old: old.to_owned(), new: new.to_owned(), name: name.to_owned() })
-        }
-        _ => Err(bad("git sent a command that is none")),
-    }
+    BufReader::new(from).lines().map(|line| Command::parse(line?.as_bytes())).collect()
 }
 
 /// The client prints a verdict raw: one line, no control characters, short.
@@ -157,9 +154,9 @@ mod tests {
 
     #[test]
     fn a_command_has_three_words() {
-        let command = parse_command(b"aa bb refs/heads/main\n").unwrap();
+        let command = Command::parse(b"aa bb refs/heads/main\n").unwrap();
         assert_eq!((command.old.as_str(), command.name.as_str()), ("aa", "refs/heads/main"));
-        assert!(parse_command(b"aa bb").is_err());
+        assert!(Command::parse(b"aa bb").is_err());
     }
 
     #[test]

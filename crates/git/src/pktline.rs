@@ -48,6 +48,20 @@ pub fn encode(data: &[u8]) -> Vec<u8> {
     packet
 }
 
+/// The first packet of these bytes and its whole length, header included: `None` inside for a flush packet, `None`
+/// outside while it is not whole.
+///
+/// # Errors
+/// `InvalidData` for a length that is no length.
+#[expect(clippy::type_complexity, reason = "three cases, each named above")]
+pub fn next(bytes: &[u8]) -> io::Result<Option<(Option<&[u8]>, usize)>> {
+    let Some(head) = bytes.first_chunk::<4>() else { return Ok(None) };
+    match length(*head)? {
+        0 => Ok(Some((None, 4))),
+        size => Ok(bytes.get(4..size).map(|data| (Some(data), size))),
+    }
+}
+
 /// 0 for a flush packet, else the whole packet's length.
 fn length(head: [u8; 4]) -> io::Result<usize> {
     let bad = || io::Error::new(io::ErrorKind::InvalidData, "not a pkt-line length");

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use model::{Actor, ToolId, ToolName};
 use serde::{Deserialize, Serialize};
+use std::io;
 use tokio::sync::mpsc;
 
 /// What a client wants of a repository.
@@ -22,8 +23,10 @@ pub struct Grant {
     /// Who pushes: judged again when the push is recorded.
     pub actor: Actor,
     pub user_name: String,
-    /// Bytes that one push may still upload under the tool's quota.
+    /// Bytes that one push may still upload under the tool's quota; 0 lets only deletions and known commits through.
     pub max_input_bytes: u64,
+    /// Told to whoever uploads more than that: which limit it is, and what to do.
+    pub too_large: String,
 }
 
 /// Why a request stops before git is started. On `GET info/refs` the client prints `text` as `remote:` lines.
@@ -43,6 +46,22 @@ pub struct Command {
 }
 
 impl Command {
+    /// Reads `<old> <new> <ref>`, as it stands on the wire and in what git gives its hooks.
+    ///
+    /// # Errors
+    /// `InvalidData` when it is no UTF-8 or has fewer words.
+    pub fn parse(line: &[u8]) -> io::Result<Self> {
+        let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+        let text = std::str::from_utf8(line).map_err(|_| bad("a ref name is not UTF-8"))?;
+        let mut words = text.trim_end_matches('\n').splitn(3, ' ');
+        match (words.next(), words.next(), words.next()) {
+            (Some(old), Some(new), Some(name)) => {
+                Ok(Self { old: old.to_owned(), new: new.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(bad("a command of a push is none")),
+        }
+    }
+
     /// True when the ref is to be deleted.
     pub fn deletes(&self) -> bool {
         self.new.bytes().all(|b| b == b'0')
@@ -64,6 +83,8 @@ pub struct Verdict {
     pub name: String,
     /// `None`: the ref has been moved. `Some`: why not, one line of at most 120 characters.
     pub refused: Option<String>,
+    /// The ref that was moved in place of the named one, and from where to where.
+    pub instead: Option<Command>,
 }
 
 /// Where the lines for the pusher go. Sending fails when the client has gone; the run goes on all the same.

@@ -18,6 +18,9 @@ use crate::settings;
 /// Longest output of git that is read into memory, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 8 * 1024 * 1024;
 
+/// Below it, hidden refs hold what pushes brought until their branch does: `refs/windlass/pushes/<push>`.
+pub const PINS: &str = "refs/windlass/pushes";
+
 /// All repositories of this platform.
 #[derive(Clone)]
 pub struct Repositories {
@@ -125,6 +128,24 @@ impl Repositories {
         self.output(tool, "update-ref", service, b"").await.map(drop)
     }
 
+    /// Full names and object ids of the refs below these names (`refs/heads`), the hidden ones too.
+    pub async fn refs(&self, tool: ToolId, under: &[&str]) -> Result<Vec<(String, String)>, GitError> {
+        let under = under.iter().map(|name| (*name).to_owned()).collect();
+        let text = self.output(tool, "for-each-ref", GitService::ListRefs { under }, b"").await?;
+        let text = String::from_utf8_lossy(&text);
+        let row = |line: &str| line.split_once(' ').map(|(id, name)| (name.to_owned(), id.to_owned()));
+        Ok(text.lines().filter_map(row).collect())
+    }
+
+    /// `commit`, `tag`, `tree` or `blob`; `None` when there is no such object.
+    pub async fn kind(&self, tool: ToolId, object: &str) -> Result<Option<String>, GitError> {
+        let asked = format!("{object}\n");
+        let text = self.output(tool, "cat-file", GitService::CheckObjects, asked.as_bytes()).await?;
+        let text = String::from_utf8_lossy(&text);
+        let kind = text.split_whitespace().nth(1).unwrap_or_default();
+        Ok((kind != "missing").then(|| kind.to_owned()))
+    }
+
     /// True when `new` contains `old`.
     pub async fn is_ancestor(&self, tool: ToolId, old: &str, new: &str) -> Result<bool, GitError> {
         let service = GitService::IsAncestor { old: old.into(), new: new.into() };
@@ -138,9 +159,9 @@ impl Repositories {
     /// The object that this ref or full object id stands for; `None` when there is none.
     pub async fn resolve(&self, tool: ToolId, name: &str) -> Result<Option<String>, GitError> {
         let answer =
-            self.output(tool, "cat-file", GitService::CatFile, format!("{name}\n").as_bytes()).await?;
-        let head = answer.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let head = String::from_utf8_lossy(head);
+            self.output(tool, "cat-file", GitService::CheckObjects, format!("{name}\n").as_bytes()).await?;
+        let head = String::from_utf8_lossy(&answer);
+        let head = head.trim_end();
         let object = head.split(' ').next().filter(|_| !head.ends_with(" missing"));
         Ok(object.map(str::to_owned))
     }

@@ -1,7 +1,7 @@
 //! The git program's settings for one push or fetch, passed through its environment so that they outrank the
 //! repository's own file and reach every child and the hook (docs/git.md says why each is there).
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 /// Where the hooks and the platform's socket lie; the same for every repository.
 #[derive(Clone, Debug)]
@@ -10,6 +10,15 @@ pub struct Places {
     pub hooks: std::path::PathBuf,
     /// [`crate::Gate`]'s socket.
     pub socket: std::path::PathBuf,
+}
+
+/// What one push may take, besides what its tool's quota leaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Objects in one pack: each costs memory and time whatever its size.
+    pub max_objects: u32,
+    /// For the upload alone; the run after it has its own deadlines.
+    pub upload_time: Duration,
 }
 
 /// Names of the variables that a hook reads.

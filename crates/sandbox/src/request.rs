@@ -203,6 +203,14 @@ pub enum GitService {
     IsAncestor { old: String, new: String },
     /// `count-objects -v`
     CountObjects,
+    /// `cat-file --batch-check` (object names on stdin)
+    CheckObjects,
+    /// `for-each-ref` below these names: one `<object> <ref>` a line
+    ListRefs { under: Vec<String> },
+    /// `repack`: few packs of growing size; what nobody names stays
+    Repack,
+    /// `gc`: one pack; what nobody names and is older than `keep_days` (at least 1) goes
+    Collect { keep_days: u32 },
 }
 
 /// How a sandbox's process ended.

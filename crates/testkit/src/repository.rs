@@ -86,6 +86,12 @@ impl<'a> Tool<'a> {
         Pushed { status: ran.status, text: ran.text }
     }
 
+    /// Any git command with the operator's token, whatever comes of it.
+    pub fn git_says(&self, arguments: &[&str]) -> Pushed {
+        let ran = world::ran(self.signed_in().args(arguments).output());
+        Pushed { status: ran.status, text: ran.text }
+    }
+
     /// The push as a program to start.
     pub fn push_command(&self, refspec: &str) -> Command {
         let mut command = self.signed_in();

@@ -3,6 +3,7 @@
 
 mod base_images;
 mod git_platform;
+mod push_options;
 mod push_text;
 
 use crate::settings::Settings;
@@ -86,7 +87,11 @@ async fn serve(settings: &Settings) -> Result<()> {
     });
     let gate = Arc::new(Gate::new(git_platform.clone()));
     let places = Places { hooks: crate::up::hooks::directory(&paths), socket: paths.hook_socket() };
-    let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places };
+    let limits = git::settings::Limits {
+        max_objects: settings.git.max_objects,
+        upload_time: Duration::from_secs(settings.git.max_upload_seconds),
+    };
+    let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places, limits };
     let registry = registry::Door::new(Arc::clone(&app), &paths);
     let routes = web::router(app).merge(door.routes()).merge(registry.clone().routes());
 

@@ -116,6 +116,10 @@ pub(crate) struct Git {
     /// Largest upload of one push, and of a whole repository, in MiB.
     pub max_pack_mebibytes: u64,
     pub max_repository_mebibytes: u64,
+    /// Most objects (commits, directories, files) of one push.
+    pub max_objects: u32,
+    /// For one upload.
+    pub max_upload_seconds: u64,
     /// Largest source tree of one commit, checked out, in MiB.
     pub max_source_mebibytes: u64,
 }
@@ -183,7 +187,13 @@ impl Default for Storage {
 
 impl Default for Git {
     fn default() -> Self {
-        Self { max_pack_mebibytes: 128, max_repository_mebibytes: 512, max_source_mebibytes: 512 }
+        Self {
+            max_pack_mebibytes: 128,
+            max_repository_mebibytes: 512,
+            max_objects: 500_000,
+            max_upload_seconds: 900,
+            max_source_mebibytes: 512,
+        }
     }
 }
 

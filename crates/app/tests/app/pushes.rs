@@ -75,9 +75,12 @@ async fn the_production_branch_that_a_maintainer_sets_is_the_one_that_is_deploye
     assert!(deploys("live").await && !deploys("main").await);
 
     let delete = |name| PushedRef { new: None, ..branch(name) };
-    let kept = world.app.check_push(tool, &[delete("live")]).await.unwrap_err();
+    let kept = world.app.check_push(tool, &[delete("live")], &[]).await.unwrap_err();
     assert_eq!(kept.id, "push-deletes-production");
-    assert!(world.app.check_push(tool, &[delete("main")]).await.is_ok(), "a branch like any other by now");
+    assert!(
+        world.app.check_push(tool, &[delete("main")], &[]).await.is_ok(),
+        "a branch like any other by now"
+    );
 }
 
 #[tokio::test]
@@ -125,12 +128,14 @@ async fn what_git_may_not_take_is_refused_before_anything_is_kept() {
     world.app.record_push(&owner, "shop", PushId::new(), &branch("main")).await.unwrap();
     let refused = |refs: Vec<PushedRef>| {
         let app = &world.app;
-        async move { app.check_push(tool, &refs).await.err().map(|problem| problem.id) }
+        async move { app.check_push(tool, &refs, &[]).await.err().map(|problem| problem.id) }
     };
     let tag = PushedRef { name: "refs/tags/v1".into(), ..branch("x") };
     let delete = PushedRef { new: None, ..branch("main") };
     assert_eq!(refused(vec![branch("main"), branch("other")]).await, None);
-    assert_eq!(refused(vec![tag]).await.as_deref(), Some("push-not-a-branch"));
+    assert_eq!(refused(vec![tag]).await, None);
+    let note = PushedRef { name: "refs/notes/commits".into(), ..branch("x") };
+    assert_eq!(refused(vec![note]).await.as_deref(), Some("push-not-a-branch"));
     assert_eq!(refused(vec![delete.clone()]).await.as_deref(), Some("push-deletes-production"));
     assert_eq!(refused(vec![PushedRef { new: None, ..branch("other") }]).await, None);
     let nobody = world.app.record_push(&Actor::Anonymous, "shop", PushId::new(), &delete).await;

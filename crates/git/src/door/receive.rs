@@ -1,7 +1,10 @@
 //! `POST git-receive-pack`: the pack streams into git, git's answer streams out, and a client that leaves changes
 //! nothing: what git still says is read to its end and thrown away (docs/git.md).
 
-use super::{Door, broken, log_stderr};
+use super::{
+    Door, broken, log_stderr, opening,
+    upload::{Unread, Upload},
+};
 use crate::{
     Grant,
     pktline::{self, Watch},
@@ -11,27 +14,26 @@ use crate::{
 use axum::{
     body::Body,
     http::{HeaderMap, StatusCode, header},
-    response::Response,
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use flate2::write::GzDecoder;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, stream};
 use model::{Fault, sentence};
-use sandbox::request::GitService;
+use sandbox::{client::RunningWorker, request::GitService};
 use std::{
-    io::{self, Read, Write},
-    time::Duration,
+    io::{self, Read},
+    sync::OnceLock,
+    time::{Duration, Instant},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::unix::pipe,
-    sync::mpsc,
-};
+use tokio::{io::AsyncReadExt, net::unix::pipe, sync::mpsc};
 
 /// A client that takes nothing for this long is given up; its run goes on.
-const PATIENCE: Duration = Duration::from_secs(300);
-/// Time for the upload alone; the run after it has its own deadlines.
-const UPLOAD_TIME: Duration = Duration::from_secs(900);
+pub(super) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Refs that one push may name: each is a line of the advertisement for ever.
+const MAX_REFS: usize = 1000;
+/// Of a push that is refused before git starts, so much is still read: most clients then read the answer.
+const MAX_DRAINED_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Starts `receive-pack` for a client and gives the body that streams its answer.
 pub(super) async fn start(
@@ -41,6 +43,19 @@ pub(super) async fn start(
     body: Body,
 ) -> Result<Body, Response> {
     let gzip = headers.get(header::CONTENT_ENCODING).is_some_and(|value| value == "gzip");
+    let mut upload = Upload::new(body, gzip);
+    let began = Instant::now();
+    let opening = match tokio::time::timeout(door.limits.upload_time, upload.opening()).await {
+        Ok(Ok(opening)) => opening,
+        Ok(Err(Unread::TooLong)) => return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+        Ok(Err(Unread::Bad)) => return Err(StatusCode::BAD_REQUEST.into_response()),
+        Err(_) => return Err(StatusCode::REQUEST_TIMEOUT.into_response()),
+    };
+    if let Some((text, reason)) = too_much(&door, &grant, &opening) {
+        let drained = upload.drain(MAX_DRAINED_BYTES);
+        let _ = tokio::time::timeout(door.limits.upload_time, drained).await;
+        return Ok(Body::from(opening::refusal(&opening, &text, reason)));
+    }
     let (send, receive) = mpsc::channel::<Result<Bytes, io::Error>>(16);
     let (started, start) = tokio::sync::oneshot::channel();
     // A task of its own: it must outlive the client's connection.
@@ -64,11 +79,24 @@ pub(super) async fn start(
             return;
         }
         log_stderr(stderr);
-        let upload = tokio::time::timeout(UPLOAD_TIME, upload(body, gzip, stdin));
-        let (upload, answer) = tokio::join!(upload, download(stdout, send));
-        if let Ok(Err(error)) = upload {
-            tracing::info!(%error, "an upload broke off");
-        }
+        let notice = OnceLock::new();
+        let upload = async {
+            let (pack_at, max) = (opening.pack_at, grant.max_input_bytes);
+            let fed = upload.feed(stdin, pack_at, max, &notice, &grant.too_large);
+            match tokio::time::timeout(door.limits.upload_time.saturating_sub(began.elapsed()), fed).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::info!(%error, "an upload broke off"),
+                Err(_) => {
+                    let seconds = door.limits.upload_time.as_secs();
+                    let _ = notice.set(format!(
+                        "windlass: the upload took longer than {seconds} s and was given up; nothing was changed"
+                    ));
+                }
+            }
+        };
+        let side_band = opening.side_band;
+        let ((), answer) =
+            tokio::join!(upload, download(stdout, send, side_band.then_some(&notice), PATIENCE));
         let ended = worker.status().await;
         let cause = match &ended {
             Ok(0) => None,
@@ -78,49 +106,25 @@ pub(super) async fn start(
         answer.finish(cause).await;
     });
     start.await.map_err(|error| broken(&error))??;
-    Ok(Body::from_stream(stream::unfold(receive, |mut receive| async move {
-        receive.recv().await.map(|chunk| (chunk, receive))
-    })))
+    Ok(Body::from_stream(received(receive)))
 }
 
-async fn upload(body: Body, gzip: bool, mut stdin: pipe::Sender) -> io::Result<()> {
-    let mut body = body.into_data_stream();
-    let mut decoder = GzDecoder::new(Vec::new());
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(io::Error::other)?;
-        let written = if gzip {
-            inflate(&mut decoder, &chunk, &mut stdin).await?
-        } else {
-            stdin.write_all(&chunk).await
-        };
-        if written.is_err() {
-            // git has refused and closed its end: what it says is in its answer. Drain what still comes.
-            while body.next().await.is_some() {}
-            return Ok(());
-        }
+/// What is refused before git starts, with the text and the short reason.
+fn too_much(door: &Door, grant: &Grant, opening: &opening::Opening) -> Option<(String, &'static str)> {
+    let (refs, objects) = (opening.commands.len(), opening.objects.unwrap_or(0));
+    let most = door.limits.max_objects;
+    if refs > MAX_REFS {
+        let text = format!("windlass: this push names {refs} refs; {MAX_REFS} may come at once");
+        return Some((text, "too many refs at once"));
     }
-    if gzip {
-        decoder.try_finish()?;
-        let plain = std::mem::take(decoder.get_mut());
-        stdin.write_all(&plain).await?;
+    if objects > most {
+        let text = format!(
+            "windlass: this push brings {objects} objects; {most} may come at once (git.max_objects): push older\n\
+             windlass: commits first (`git push windlass <commit>:refs/heads/main`), or keep generated files out of git"
+        );
+        return Some((text, "too many objects"));
     }
-    Ok(())
-}
-
-/// A few bytes at a time: they may unpack to a thousand times as many, and git stops reading at its own limit.
-async fn inflate(
-    decoder: &mut GzDecoder<Vec<u8>>,
-    chunk: &[u8],
-    stdin: &mut pipe::Sender,
-) -> io::Result<io::Result<()>> {
-    for piece in chunk.chunks(4096) {
-        decoder.write_all(piece)?;
-        let plain = std::mem::take(decoder.get_mut());
-        if let Err(refused) = stdin.write_all(&plain).await {
-            return Ok(Err(refused));
-        }
-    }
-    Ok(Ok(()))
+    (objects > 0 && grant.max_input_bytes == 0).then(|| (grant.too_large.clone(), "the repository is full"))
 }
 
 /// The answer as far as git wrote it, and the client if it still listens.
@@ -130,8 +134,25 @@ struct Answer {
     any: bool,
 }
 
+impl Answer {
+    /// Sends on, and gives a client up that takes nothing for that long.
+    async fn send(&mut self, bytes: Bytes, patience: Duration) {
+        if let Some(client) = &self.client
+            && !matches!(tokio::time::timeout(patience, client.send(Ok(bytes))).await, Ok(Ok(())))
+        {
+            self.client = None;
+        }
+    }
+}
+
 /// Copies git's answer to the client while it listens, and reads it to the end in any case.
-async fn download(mut stdout: pipe::Receiver, send: mpsc::Sender<Result<Bytes, io::Error>>) -> Answer {
+/// A `notice` that is set meanwhile is put between two of git's packets, before what git makes of the same.
+async fn download(
+    mut stdout: pipe::Receiver,
+    send: mpsc::Sender<Result<Bytes, io::Error>>,
+    mut notice: Option<&OnceLock<String>>,
+    patience: Duration,
+) -> Answer {
     let mut answer = Answer { client: Some(send), watch: Watch::default(), any: false };
     let mut buffer = vec![0; 16 * 1024];
     loop {
@@ -140,13 +161,14 @@ async fn download(mut stdout: pipe::Receiver, send: mpsc::Sender<Result<Bytes, i
             Ok(read) => read,
         };
         answer.any = true;
-        answer.watch.see(&buffer[..read]);
-        if let Some(client) = &answer.client {
-            let chunk = Ok(Bytes::copy_from_slice(&buffer[..read]));
-            if !matches!(tokio::time::timeout(PATIENCE, client.send(chunk)).await, Ok(Ok(()))) {
-                answer.client = None;
-            }
+        if answer.watch.between_packets()
+            && let Some(text) = notice.and_then(OnceLock::get)
+        {
+            notice = None;
+            answer.send(opening::said(text).into(), patience).await;
         }
+        answer.watch.see(&buffer[..read]);
+        answer.send(Bytes::copy_from_slice(&buffer[..read]), patience).await;
     }
 }
 
@@ -180,19 +202,37 @@ impl Answer {
     }
 }
 
-/// The chunks that git writes.
-pub(super) fn chunks(stdout: pipe::Receiver) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::unfold(stdout, |mut stdout| async move {
-        let mut buffer = vec![0; 64 * 1024];
-        match stdout.read(&mut buffer).await {
-            Ok(0) => None,
-            Ok(read) => {
-                buffer.truncate(read);
-                Some((Ok(Bytes::from(buffer)), stdout))
+/// What git writes for a fetch. A client that takes nothing for that long is given up, and git ends.
+pub(super) fn streamed(
+    mut stdout: pipe::Receiver,
+    worker: RunningWorker,
+    patience: Duration,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let (send, receive) = mpsc::channel(4);
+    tokio::spawn(async move {
+        // Dropped with this task, which ends git.
+        let _worker = worker;
+        loop {
+            let mut buffer = vec![0; 64 * 1024];
+            let chunk = match stdout.read(&mut buffer).await {
+                Ok(0) => return,
+                Ok(read) => {
+                    buffer.truncate(read);
+                    Ok(Bytes::from(buffer))
+                }
+                Err(error) => Err(error),
+            };
+            if !matches!(tokio::time::timeout(patience, send.send(chunk)).await, Ok(Ok(()))) {
+                tracing::info!("a fetch was given up: its client left or took nothing for minutes");
+                return;
             }
-            Err(error) => Some((Err(error), stdout)),
         }
-    })
+    });
+    received(receive)
+}
+
+fn received(receive: mpsc::Receiver<io::Result<Bytes>>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::unfold(receive, |mut receive| async move { receive.recv().await.map(|chunk| (chunk, receive)) })
 }
 
 /// A request body without its gzip, at most `max_bytes` long.

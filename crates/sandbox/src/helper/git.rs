@@ -22,6 +22,7 @@ const MAX_SETTINGS: usize = 64;
 
 /// The arguments of git for a service.
 pub(crate) fn argv(service: &GitService) -> Result<Vec<String>, Refusal> {
+    let prune;
     let words: Vec<&str> = match service {
         GitService::Init => vec!["init", "--quiet", "--bare", "--initial-branch=main", "--", "."],
         GitService::UploadPack { advertise: true } => {
@@ -48,6 +49,24 @@ pub(crate) fn argv(service: &GitService) -> Result<Vec<String>, Refusal> {
             vec!["merge-base", "--is-ancestor", object(old)?, object(new)?]
         }
         GitService::CountObjects => vec!["count-objects", "-v"],
+        GitService::CheckObjects => vec!["cat-file", "--batch-check"],
+        GitService::ListRefs { under } => {
+            let names = under.iter().map(|name| reference(name)).collect::<Result<Vec<_>, _>>()?;
+            if names.is_empty() {
+                return Err(refused("a list of refs without a place to begin".to_owned()));
+            }
+            [vec!["for-each-ref", "--format=%(objectname) %(refname)", "--"], names].concat()
+        }
+        // -n: `objects/info/packs` is written by a full collection alone, and its time says when that was.
+        GitService::Repack => vec!["repack", "--geometric=2", "-d", "--write-midx", "-n", "--quiet"],
+        GitService::Collect { keep_days: 0 } => {
+            // What a push has just brought is named by nothing yet.
+            return Err(refused("unnamed objects are kept for a day at least".to_owned()));
+        }
+        GitService::Collect { keep_days } => {
+            prune = format!("--prune={keep_days}.days.ago");
+            vec!["gc", "--quiet", &prune]
+        }
     };
     Ok(words.into_iter().map(str::to_owned).collect())
 }
@@ -158,6 +177,18 @@ mod tests {
         assert_eq!(archive, ["archive", "--format=tar", "--prefix=workspace/", &one]);
         let advertise = argv(&GitService::ReceivePack { advertise: true }).unwrap();
         assert_eq!(advertise, ["receive-pack", "--stateless-rpc", "--http-backend-info-refs", "."]);
+    }
+
+    #[test]
+    fn maintenance_never_takes_what_a_push_has_just_brought() {
+        let collect = |keep_days| argv(&GitService::Collect { keep_days });
+        assert_eq!(collect(14).unwrap(), ["gc", "--quiet", "--prune=14.days.ago"]);
+        assert!(collect(0).is_err());
+        let list = |under: &[&str]| {
+            argv(&GitService::ListRefs { under: under.iter().map(|name| (*name).to_owned()).collect() })
+        };
+        assert_eq!(list(&["refs/heads", "refs/tags"]).unwrap()[2..], ["--", "refs/heads", "refs/tags"]);
+        assert!(list(&[]).is_err() && list(&["--exec-path"]).is_err() && list(&["refs/*"]).is_err());
     }
 
     #[test]

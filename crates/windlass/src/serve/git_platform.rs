@@ -1,14 +1,20 @@
 //! What the git door asks, answered by the application layer: who may push, what is recorded, how it went.
 
-use super::push_text::Follower;
+use super::{push_options::Options, push_text::Follower};
 use app::{App, pushes::PushedRef, retries::Commits};
 use async_trait::async_trait;
-use git::{Access, Arrival, Command, Grant, Lines, Platform, Refusal, Repositories, Verdict};
+use git::{
+    Access, Arrival, Command, Grant, Lines, Platform, Refusal, Repositories, Verdict,
+    repository::{GitError, PINS},
+};
 use model::{Actor, Fault, Problem, PushId, ToolId};
 use std::{error::Error, sync::Arc, time::Instant};
+use store::Recorded;
 
 /// What "no object" is called on the wire.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
+/// A ref that never exists, so that a client always sends it: `git push windlass HEAD:refs/run/main`.
+const AGAIN: &str = "refs/run/";
 
 /// The git door's platform.
 pub(super) struct GitPlatform {
@@ -49,86 +55,204 @@ impl Platform for GitPlatform {
         // A repository begins to exist when somebody first asks for it.
         self.repositories.init(tool.id).await.map_err(broken)?;
         let mut max_input_bytes = self.max_pack_bytes;
+        let mut too_large = format!(
+            "windlass: one push may upload {} MiB (git.max_pack_mebibytes); keep data and generated files out of git,\n\
+             windlass: or push older commits first: `git push windlass <commit>:refs/heads/main`",
+            self.max_pack_bytes >> 20
+        );
         if access == Access::Write {
             let used = self.repositories.size_bytes(tool.id).await.map_err(broken)?;
             let left = self.max_repository_bytes.saturating_sub(used);
-            if left == 0 {
-                let text = format!(
-                    "windlass: the repository of {} holds {} MiB and may hold {}; ask the operator for more",
-                    tool.name,
-                    used >> 20,
-                    self.max_repository_bytes >> 20
-                );
-                return Err(Refusal { status: 403, text });
+            if left < max_input_bytes {
+                max_input_bytes = left;
+                too_large = full(tool.name.as_str(), used, self.max_repository_bytes);
             }
-            max_input_bytes = max_input_bytes.min(left);
         }
-        Ok(Grant { tool: tool.id, name: tool.name, actor, user_name: opened.user_name, max_input_bytes })
+        let (name, user_name) = (tool.name, opened.user_name);
+        Ok(Grant { tool: tool.id, name, actor, user_name, max_input_bytes, too_large })
     }
 
     async fn refuse(&self, grant: &Grant, commands: &[Command]) -> Option<String> {
-        let refs: Vec<PushedRef> = commands.iter().map(pushed_ref).collect();
-        let problem = self.app.check_push(grant.tool, &refs).await.err()?;
+        let wishes: Vec<Wish> = commands.iter().map(Wish::of).collect();
+        if let Some(command) = wishes.iter().map(|wish| &wish.command).find(|c| c.name.starts_with(AGAIN)) {
+            return Some(format!("windlass: {} does not exist and cannot be deleted", command.name));
+        }
+        let refs: Vec<PushedRef> = wishes.iter().map(|wish| pushed_ref(&wish.command)).collect();
+        // Only a new name can be one too many, or clash with another.
+        let there = if refs.iter().any(|pushed| pushed.old.is_none()) {
+            match self.repositories.refs(grant.tool, &["refs/heads", "refs/tags"]).await {
+                Ok(there) => there.into_iter().map(|(name, _)| name).collect(),
+                Err(error) => return Some(format!("windlass: {}", unreadable(&error))),
+            }
+        } else {
+            Vec::new()
+        };
+        let problem = self.app.check_push(grant.tool, &refs, &there).await.err()?;
         Some(format!("windlass: {problem}"))
     }
 
     async fn receive(&self, arrival: Arrival, lines: Lines) -> Vec<Verdict> {
         let began = Instant::now();
-        let mut verdicts = Vec::new();
+        let grant = &arrival.grant;
+        let options = Options::read(&arrival.options);
+        for text in &options.notes {
+            let _ = lines.send(format!(" note      {text}")).await;
+        }
+        // All are written down before the first is waited for: what is acknowledged waits for nobody's connection.
+        let mut begun = Vec::new();
         for command in &arrival.commands {
-            let refused = match self.receive_one(&arrival.grant, command, &lines, began).await {
+            begun.push(self.begin(grant, Wish::of(command)).await);
+        }
+        let mut verdicts = Vec::new();
+        for (command, begun) in arrival.commands.iter().zip(begun) {
+            let mut instead = None;
+            let ended = match begun {
+                Ok(Begun::Moved(refused)) => Ok(refused),
+                Ok(Begun::Run { recorded, command, pin, notes, renamed }) => {
+                    let follower =
+                        Follower { app: &self.app, grant, lines: &lines, began, quiet: options.quiet };
+                    let refused = follower.follow(&recorded, &command.new, &notes).await;
+                    if matches!(refused, Ok(None)) {
+                        // The branch holds the commit now.
+                        self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
+                    }
+                    instead = renamed.then_some(command);
+                    refused
+                }
+                Err(problem) => Err(problem),
+            };
+            let refused = match ended {
                 Ok(refused) => refused,
                 Err(problem) => {
-                    let _ = lines.send(format!("windlass: {problem}")).await;
+                    let _ = lines.send(logs::clean(format!("windlass: {problem}").as_bytes())).await;
                     Some(problem.title)
                 }
             };
-            verdicts.push(Verdict { name: command.name.clone(), refused });
+            verdicts.push(Verdict { name: command.name.clone(), refused, instead });
         }
         verdicts
     }
 }
 
+/// One ref of a push as it is meant.
+struct Wish {
+    command: Command,
+    /// Pushed to `refs/run/<branch>`: a run of that branch, whether it names the commit already or not.
+    again: bool,
+}
+
+impl Wish {
+    fn of(command: &Command) -> Self {
+        match command.name.strip_prefix(AGAIN) {
+            Some(branch) if !command.deletes() => {
+                let name = format!("refs/heads/{branch}");
+                Self { command: Command { name, ..command.clone() }, again: true }
+            }
+            _ => Self { command: command.clone(), again: false },
+        }
+    }
+}
+
+/// What became of one ref before anything is waited for.
+enum Begun {
+    /// Moved at once, or why not.
+    Moved(Option<String>),
+    Run {
+        recorded: Recorded,
+        command: Command,
+        pin: String,
+        notes: Vec<String>,
+        renamed: bool,
+    },
+}
+
 impl GitPlatform {
-    /// `None`: the ref stands where the pusher wants it.
-    async fn receive_one(
-        &self,
-        grant: &Grant,
-        command: &Command,
-        lines: &Lines,
-        began: Instant,
-    ) -> Result<Option<String>, Problem> {
-        if command.deletes() {
-            return Ok(self.move_ref(grant.tool, &command.name, NOTHING, &command.old).await);
+    async fn begin(&self, grant: &Grant, wish: Wish) -> Result<Begun, Problem> {
+        let Wish { mut command, again } = wish;
+        if command.deletes() || !command.name.starts_with("refs/heads/") {
+            // A tag is kept and builds nothing.
+            let refused = self.move_ref(grant.tool, &command.name, &command.new, &command.old).await;
+            return Ok(Begun::Moved(refused));
+        }
+        if again {
+            let now = self.repositories.resolve(grant.tool, &command.name).await.map_err(unreadable)?;
+            command.old = now.unwrap_or_else(|| NOTHING.to_owned());
         }
         let push = PushId::new();
         // Holds the objects of waiting and red pushes; without it git would throw them away (docs/git.md).
-        let pin = format!("refs/windlass/pushes/{push}");
-        if let Some(refused) = self.move_ref(grant.tool, &pin, &command.new, NOTHING).await {
-            return Ok(Some(refused));
+        let pin = format!("{PINS}/{push}");
+        let (kind, forced, refused) = tokio::join!(
+            self.repositories.kind(grant.tool, &command.new),
+            self.forced(grant.tool, &command),
+            self.move_ref(grant.tool, &pin, &command.new, NOTHING),
+        );
+        if let Some(refused) = refused {
+            return Ok(Begun::Moved(Some(refused)));
         }
-        let pushed = pushed_ref(command);
-        let recorded = match self.app.record_push(&grant.actor, grant.name.as_str(), push, &pushed).await {
-            Ok(recorded) => recorded,
+        match kind.map_err(unreadable)? {
+            Some(kind) if kind == "commit" => {}
+            other => {
+                self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
+                let what = other.unwrap_or_else(|| "nothing".to_owned());
+                return Ok(Begun::Moved(Some(format!("a branch names a commit, and this is a {what}"))));
+            }
+        }
+        let pushed = pushed_ref(&command);
+        match self.app.record_push(&grant.actor, grant.name.as_str(), push, &pushed).await {
+            Ok(recorded) => {
+                let notes = forced.into_iter().collect();
+                Ok(Begun::Run { recorded, command, pin, notes, renamed: again })
+            }
             Err(problem) => {
                 self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
-                return Err(problem);
+                Err(problem)
             }
-        };
-        let follower = Follower { app: &self.app, grant, lines, began };
-        let refused = follower.follow(&recorded, &command.new).await?;
-        if refused.is_none() {
-            // The branch holds the commit now.
-            self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
         }
-        Ok(refused)
+    }
+
+    /// What a pusher is told whose commit does not contain the branch's. A hook cannot see `--force`, but a client
+    /// sends such a push only with it.
+    async fn forced(&self, tool: ToolId, command: &Command) -> Option<String> {
+        if command.old == NOTHING || command.old == command.new {
+            return None;
+        }
+        let contains = self.repositories.is_ancestor(tool, &command.old, &command.new).await;
+        let branch = command.name.trim_start_matches("refs/heads/");
+        matches!(contains, Ok(false)).then(|| {
+            format!(
+                "a forced push: {} is no longer part of {branch} once this run has ended well",
+                command.old.get(..7).unwrap_or_default()
+            )
+        })
     }
 
     async fn move_ref(&self, tool: ToolId, name: &str, new: &str, old: &str) -> Option<String> {
         let error = self.repositories.update_ref(tool, name, new, old).await.err()?;
         tracing::info!(%error, name, "a ref was not moved");
-        Some("the branch moved meanwhile; fetch and push again".to_owned())
+        Some(match error {
+            GitError::Status { stderr, .. } if stderr.contains("File exists") => {
+                "another update of it broke off; push again in two minutes".to_owned()
+            }
+            _ => "it was moved meanwhile; fetch and push again".to_owned(),
+        })
     }
+}
+
+fn unreadable(error: &GitError) -> Problem {
+    Fault::of("reading a repository", error)
+        .problem("push-repository", 503, "the platform failed")
+        .hint("nothing was changed: push again in a minute")
+}
+
+/// Said when a push does not fit into what is left.
+fn full(tool: &str, used: u64, most: u64) -> String {
+    format!(
+        "windlass: the repository of {tool} holds {} MiB of the {} it may hold (git.max_repository_mebibytes): delete\n\
+         windlass: branches and tags that nobody needs (`git push windlass :old`); what they and red pushes held is\n\
+         windlass: removed within two days when a repository is this full. Or ask the operator for more.",
+        used >> 20,
+        most >> 20
+    )
 }
 
 fn pushed_ref(command: &Command) -> PushedRef {

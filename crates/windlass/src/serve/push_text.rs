@@ -27,15 +27,25 @@ pub(super) struct Follower<'a> {
     pub(super) lines: &'a Lines,
     /// When the push arrived.
     pub(super) began: Instant,
+    /// Without what buildpacks and release commands print.
+    pub(super) quiet: bool,
 }
 
 impl Follower<'_> {
     /// Returns when the run has ended: `None` when it ended well.
-    pub(super) async fn follow(&self, recorded: &Recorded, commit: &str) -> Result<Option<String>, Problem> {
+    pub(super) async fn follow(
+        &self,
+        recorded: &Recorded,
+        commit: &str,
+        notes: &[String],
+    ) -> Result<Option<String>, Problem> {
         let number = recorded.number;
         let (tool, who) = (&self.grant.name, greeted(self.grant));
         self.say(format!(" windlass  tool \"{tool}\" · run {number} · commit {} by {who}", &commit[..7]))
             .await;
+        for note in notes {
+            self.say(format!(" note      {note}")).await;
+        }
         for older in &recorded.superseded {
             self.say(format!(" note      run {older} of this branch ends; this push takes its place")).await;
         }
@@ -53,7 +63,7 @@ impl Follower<'_> {
                     break;
                 }
                 for line in batch {
-                    if let Some(text) = shown(&line) {
+                    if let Some(text) = shown(&line).filter(|_| !self.quiet) {
                         self.say(text).await;
                         last_word = Instant::now();
                     }
@@ -163,14 +173,15 @@ impl Follower<'_> {
 
     async fn say(&self, text: String) {
         // A pusher who has left hears nothing more; the run does not depend on it.
-        let _ = self.lines.send(text).await;
+        // What a tree says of itself stands in the platform's own lines too: nothing of it may paint a terminal.
+        let _ = self.lines.send(logs::clean(text.as_bytes())).await;
     }
 }
 
 /// Rows of buildpacks and release commands, and what a build was refused; the platform's other words are summed up.
 fn shown(line: &LogLine) -> Option<String> {
     let LogStream::Step { step: StepKind::Build | StepKind::Release, .. } = line.stream else { return None };
-    let text = logs::clean(&line.entry.row.bytes);
+    let text = String::from_utf8_lossy(&line.entry.row.bytes);
     // Said again in the step's own line, or as the reason of its failure.
     if text.starts_with(pipeline::SUMMARY_PREFIX) || text.starts_with(pipeline::PROBLEM_PREFIX) {
         return None;
