@@ -175,7 +175,11 @@ impl GitPlatform {
             return Ok(Begun::Moved(refused));
         }
         if again {
-            let now = self.repositories.resolve(grant.tool, &command.name).await.map_err(unreadable)?;
+            let now = self
+                .repositories
+                .resolve(grant.tool, &command.name)
+                .await
+                .map_err(|error| unreadable(&error))?;
             command.old = now.unwrap_or_else(|| NOTHING.to_owned());
         }
         let push = PushId::new();
@@ -189,7 +193,7 @@ impl GitPlatform {
         if let Some(refused) = refused {
             return Ok(Begun::Moved(Some(refused)));
         }
-        match kind.map_err(unreadable)? {
+        match kind.map_err(|error| unreadable(&error))? {
             Some(kind) if kind == "commit" => {}
             other => {
                 self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
