@@ -1,5 +1,7 @@
 //! Every kind of push has a decided answer, which its sender reads (docs/git.md).
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests: they fail by panicking")]
+
 use std::{
     io::{Read, Write},
     net::TcpStream,
