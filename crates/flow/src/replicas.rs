@@ -131,9 +131,12 @@ pub(crate) async fn wait_ready(line: &Line, replica: &Replica, check: &Check) ->
     let Some(SocketAddr::V4(address)) = address else { return Err(lost("a copy has no address")) };
     tokio::select! {
         healthy = health::wait(*address.ip(), check) => healthy.map_err(NotReady::Unhealthy)?,
-        ended = line.runtime.ended(&name) => {
-            return Err(ended.map_or_else(NotReady::Runtime, NotReady::Ended));
-        }
+        ended = line.runtime.ended(&name) => return Err(match ended {
+            Ok(ended) if matches!(ended.killed_by, Some(KilledBy::Platform | KilledBy::Request)) => {
+                lost("a copy was ended from outside the line")
+            }
+            ended => ended.map_or_else(NotReady::Runtime, NotReady::Ended),
+        }),
     }
     let row = line.store.update_replica(replica.id, ReplicaState::Healthy, replica.address.as_deref()).await;
     row.map_err(|error| lost(&error.to_string()))

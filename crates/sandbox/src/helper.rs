@@ -20,6 +20,7 @@ mod serve;
 mod spawn;
 mod tree;
 mod verbs;
+mod way_out;
 mod workers;
 
 pub(crate) use check::check as check_spec;

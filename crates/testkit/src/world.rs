@@ -127,6 +127,39 @@ impl World {
         leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
     }
 
+    /// Host pid of the shim of a sandbox whose name begins so: `build-`, `release-`, `web-`.
+    pub fn shim_of(&self, kind: &str) -> Option<i32> {
+        let sandboxes = fs::read_dir(self.run.join("sandboxes")).ok()?.flatten();
+        let places = sandboxes.filter(|place| place.file_name().to_string_lossy().starts_with(kind));
+        let first = places.filter_map(|place| fs::read_to_string(place.path().join("container.pid")).ok());
+        let first: Vec<i32> = first.filter_map(|pid| pid.trim().parse().ok()).collect();
+        let processes = leaks::processes();
+        let parent = |pid: &i32| processes.iter().find(|process| process.pid == *pid).map(|p| p.parent);
+        let parents: Vec<i32> =
+            first.iter().filter_map(parent).filter_map(|pid| pid.try_into().ok()).collect();
+        self.shims().into_iter().find(|shim| parents.contains(shim))
+    }
+
+    /// Host pids of the workers of this kind: `egress`, `export`.
+    pub fn workers(&self, kind: &str) -> Vec<i32> {
+        let program = self.program();
+        let mine = |process: &leaks::Process| {
+            process.arguments.get(1..3).is_some_and(|words| words == ["worker", kind])
+                && process.program == program
+        };
+        leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
+    }
+
+    /// Host pids of the OCI runtime while it makes containers of this platform.
+    pub fn runtimes(&self) -> Vec<i32> {
+        let mine = |process: &leaks::Process| {
+            let words = &process.arguments;
+            words.iter().any(|word| word == "create")
+                && words.iter().any(|word| Path::new(word).starts_with(&self.run))
+        };
+        leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
+    }
+
     /// A tool with a working copy of one of the apps in `e2e/apps`.
     pub fn tool(&self, name: &str, app: &str) -> Tool<'_> {
         Tool::create(self, name, app).unwrap_or_else(|error| panic!("no tool `{name}`: {error:#}"))
@@ -155,6 +188,11 @@ impl World {
     /// `GET` on any host name of this platform.
     pub fn get(&self, host: &str, path: &str) -> Answer {
         http::get(self.port, host, path).unwrap_or_else(|error| panic!("GET {host}{path}: {error:#}"))
+    }
+
+    /// The same while the router may be away.
+    pub fn try_get(&self, host: &str, path: &str) -> Option<Answer> {
+        http::get(self.port, host, path).ok()
     }
 
     pub fn url(&self) -> String {

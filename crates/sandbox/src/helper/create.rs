@@ -3,7 +3,7 @@
 use super::keep::{self, Kept};
 use super::place::{self, Place, Record};
 use super::refusal::Refusal;
-use super::{State, bundle, check, disk, spawn};
+use super::{State, bundle, check, disk, spawn, way_out};
 use crate::mounts::{Plan, ROOT};
 use crate::network::egress as build_network;
 use crate::request::{Answer, Network, SandboxSpec};
@@ -98,20 +98,31 @@ fn make(
         Ready::Failed { text } => Err(Refusal::new("platform", text)),
     };
     let recorded = connected.and_then(|(address, egress)| {
-        let record = Record { spec: spec.clone(), address };
+        let egress_pid = egress.as_ref().and_then(|worker| i32::try_from(worker.id()).ok());
+        let record = Record { spec: spec.clone(), address, egress: egress_pid };
         place.write_record(&record).map_err(|error| {
             Refusal::platform(format_args!("cannot write down the sandbox {}", spec.id), &error)
         })?;
-        Ok((address, egress))
+        Ok((address, egress, egress_pid))
     });
-    let (address, egress) = recorded.inspect_err(|_| spawn::end(&mut shim))?;
+    let (address, egress, egress_pid) = recorded.inspect_err(|_| spawn::end(&mut shim))?;
     let kept = Arc::new(Kept::new(spec.clone(), address, place.clone(), cgroup));
     let children = [Some(shim), egress].into_iter().flatten().collect();
     keep::keep(state, &kept, children).map_err(|error| {
         Refusal::platform(format_args!("cannot wait for the sandbox {}", spec.id), &error)
     })?;
+    if let Some(worker) = egress_pid {
+        watch_way_out(state, &kept, worker);
+    }
     state.add(kept);
     Ok(Answer::Created { address })
+}
+
+/// A build that cannot be watched is built all the same.
+pub(crate) fn watch_way_out(state: &State, kept: &Arc<Kept>, worker: i32) {
+    if let Err(error) = way_out::watch(kept, worker, state.config.instance.egress_id()) {
+        tracing::error!(sandbox = %kept.spec.id, %error, "the egress worker of a build is not watched");
+    }
 }
 
 fn write_bundle(

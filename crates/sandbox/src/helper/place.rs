@@ -29,6 +29,9 @@ pub(crate) struct Place {
 pub(crate) struct Record {
     pub(crate) spec: SandboxSpec,
     pub(crate) address: Option<Ipv4Addr>,
+    /// Host pid of a build's egress worker.
+    #[serde(default)]
+    pub(crate) egress: Option<i32>,
 }
 
 impl Place {

@@ -3,7 +3,7 @@
 use super::keep::{self, Kept};
 use super::place::Place;
 use super::refusal::Refusal;
-use super::{State, tree};
+use super::{State, create, tree};
 use crate::request::{Network, SandboxId};
 use model::instance::RangeIndex;
 use std::fs;
@@ -72,6 +72,9 @@ pub(crate) fn adopt(state: &Arc<State>) -> Result<(), Refusal> {
                 keep::keep(state, &kept, Vec::new()).map_err(|error| {
                     Refusal::platform(format_args!("cannot adopt the sandbox {id}"), &error)
                 })?;
+                if let Some(worker) = record.egress {
+                    create::watch_way_out(state, &kept, worker);
+                }
                 state.add(kept);
                 continue;
             }

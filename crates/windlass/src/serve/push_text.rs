@@ -6,11 +6,11 @@ use git::{Grant, Lines};
 use logs::Stream;
 use model::{
     LogStream, Problem,
-    run::{RunState, StepKind, StepState},
+    run::{MAX_ATTEMPTS, RunState, StepKind, StepState},
 };
 use serde_json::Value;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 use store::{Recorded, Run, Step};
@@ -54,6 +54,7 @@ impl Follower<'_> {
         }
         let mut feed = self.app.run_log(&self.grant.actor, tool.as_str(), number, None, 0, true).await?;
         let mut told = HashSet::new();
+        let mut faults = HashMap::new();
         let mut last_word = Instant::now();
         loop {
             let (run, steps) = self.app.push_progress(recorded.run).await?;
@@ -70,6 +71,16 @@ impl Follower<'_> {
                 }
             }
             for step in &steps {
+                let again = faults.insert(step.kind, step.faults).unwrap_or(0) < step.faults;
+                if again && !step.state.is_final() {
+                    self.say(format!(
+                        " {:<9} broke off by the platform's fault, not yours: tried again ({} of {MAX_ATTEMPTS})",
+                        step.kind,
+                        step.faults + 1
+                    ))
+                    .await;
+                    last_word = Instant::now();
+                }
                 if step.state.is_final() && told.insert(step.kind) {
                     self.tell(&run, step).await;
                     last_word = Instant::now();
