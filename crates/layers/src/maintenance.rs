@@ -1,7 +1,10 @@
 //! What serve asks a worker to do with the store, because only the store's range may: one order on stdin, one answer.
 
-use crate::store::{Store, StoreError};
-use model::DiffId;
+use crate::{
+    scrub::Checked,
+    store::{Store, StoreError},
+};
+use model::{DiffId, Digest};
 use serde::{Deserialize, Serialize};
 
 /// One piece of work on the store.
@@ -12,6 +15,10 @@ pub enum Order {
     Trash { layers: Vec<DiffId> },
     /// Removes what lies in the trash, and these directories that were replaced.
     Empty { replaced: Vec<String> },
+    /// Looks at a layer and its blob, and repairs; at most so many bytes a second, 0: no limit.
+    Mend { diff_id: DiffId, blob: Digest, bytes_per_second: u64 },
+    /// Looks at blobs that are no layer's.
+    CheckBlobs { blobs: Vec<Digest>, bytes_per_second: u64 },
 }
 
 /// What was done.
@@ -20,6 +27,7 @@ pub enum Order {
 pub enum Answer {
     Trashed { layers: Vec<DiffId> },
     Emptied { trees: u64 },
+    Checked { checked: Vec<Checked> },
 }
 
 impl Store {
@@ -40,6 +48,13 @@ impl Store {
                     self.remove_replaced(name)?;
                 }
                 Ok(Answer::Emptied { trees: self.empty_trash()? + replaced.len() as u64 })
+            }
+            Order::Mend { diff_id, blob, bytes_per_second } => {
+                Ok(Answer::Checked { checked: vec![self.mend_layer(diff_id, blob, *bytes_per_second)?] })
+            }
+            Order::CheckBlobs { blobs, bytes_per_second } => {
+                let check = |blob| self.check_blob(blob, *bytes_per_second);
+                Ok(Answer::Checked { checked: blobs.iter().map(check).collect::<Result<_, _>>()? })
             }
         }
     }

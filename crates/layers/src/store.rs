@@ -28,8 +28,8 @@ use std::{
     time::Duration,
 };
 use thiserror::Error;
-use work::{NEW_BLOB, NewBlob, Work};
-pub(crate) use work::{make_parent, random_name};
+use work::{NEW_BLOB, Work};
+pub(crate) use work::{NewBlob, make_parent, random_name};
 
 /// What is known of a published layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +89,7 @@ pub struct Store {
 }
 
 /// A layer whose tree and blob are written and which has no name yet.
-struct Prepared {
+pub(crate) struct Prepared {
     work: Work,
     published: Published,
 }
@@ -235,7 +235,7 @@ impl Store {
         sync(&self.layers, &self.paths.layers())
     }
 
-    fn prepare(&self, tar: impl Read, limits: UnpackLimits) -> Result<Prepared, UnpackError> {
+    pub(crate) fn prepare(&self, tar: impl Read, limits: UnpackLimits) -> Result<Prepared, UnpackError> {
         let work = Work::layer(&self.paths)?;
         let (gzip, input) = peek_gzip(tar).map_err(crate::reader::TarError::Input)?;
         let (new_blob, file) = NewBlob::make(&self.paths)?;
@@ -277,7 +277,21 @@ impl Store {
         Ok(published)
     }
 
-    fn commit_blob(&self, new: NewBlob, file: &File, digest: &Digest) -> Result<(), StoreError> {
+    /// Puts a layer in the place of one of this name; what was there is kept for those who run on it.
+    pub(crate) fn replace(&self, diff_id: &DiffId, prepared: Prepared) -> Result<(), StoreError> {
+        let path = self.paths.layer(diff_id);
+        syncfs(&self.layers).map_err(|e| system("write to disk", &path, e.into()))?;
+        match renameat_with(CWD, prepared.work.path(), CWD, &path, RenameFlags::EXCHANGE) {
+            Ok(()) => {
+                self.sync_layers()?;
+                self.keep_replaced(prepared.work.path(), diff_id)
+            }
+            Err(Errno::NOENT) => self.commit(prepared).map(drop),
+            Err(errno) => Err(system("replace", &path, errno.into())),
+        }
+    }
+
+    pub(crate) fn commit_blob(&self, new: NewBlob, file: &File, digest: &Digest) -> Result<(), StoreError> {
         let (hex, path) = (digest.hex(), self.paths.blob(digest));
         let failed = |errno: Errno| system("keep the blob", &path, errno.into());
         file.set_permissions(Permissions::from_mode(0o644)).map_err(|e| system("keep the blob", &path, e))?;

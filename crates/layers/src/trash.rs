@@ -9,7 +9,7 @@ use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const TRASH: &str = ".trash";
 const REPLACED: &str = ".replaced";
@@ -18,6 +18,11 @@ impl Store {
     /// Takes a layer's name away. False: it was not there.
     pub fn trash(&self, diff_id: &DiffId) -> Result<bool, StoreError> {
         self.rename_away(diff_id, TRASH)
+    }
+
+    /// Takes a layer's name away and keeps its directory for those who run on it.
+    pub(crate) fn set_aside(&self, diff_id: &DiffId) -> Result<bool, StoreError> {
+        self.rename_away(diff_id, REPLACED)
     }
 
     fn rename_away(&self, diff_id: &DiffId, area: &str) -> Result<bool, StoreError> {
@@ -39,6 +44,12 @@ impl Store {
         super::store::make_parent(&parent)?;
         let name = format!("{}-{}", diff_id.hex(), super::store::random_name(&parent)?);
         Ok(parent.join(name))
+    }
+
+    /// Moves what a repair took out of a layer's place beside the others that were replaced.
+    pub(crate) fn keep_replaced(&self, old: &Path, diff_id: &DiffId) -> Result<(), StoreError> {
+        let to = self.place_in(REPLACED, diff_id)?;
+        std::fs::rename(old, &to).map_err(|e| super::store::system("set aside", old, e))
     }
 
     /// Removes everything in the trash; gives how many trees that were.

@@ -12,6 +12,7 @@ use crate::{
     tree::{Tree, shown},
     writer::LAYER_TIME_SECONDS,
 };
+pub(crate) use path::parts;
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{AtFlags, Mode, OFlags, mkdirat, openat2, statat, unlinkat},
@@ -58,7 +59,8 @@ pub(crate) struct Counts {
 }
 
 /// The time of directories that no entry names.
-const UNNAMED_TIME: Modified = Modified { seconds: LAYER_TIME_SECONDS.cast_signed(), nanoseconds: 0 };
+pub(crate) const UNNAMED_TIME: Modified =
+    Modified { seconds: LAYER_TIME_SECONDS.cast_signed(), nanoseconds: 0 };
 
 pub(crate) struct Unpacker {
     root: Tree,

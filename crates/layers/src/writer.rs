@@ -123,6 +123,26 @@ impl<'a> LayerWriter<'a> {
         Ok(())
     }
 
+    /// All of a tree that was a layer once, with the owners that it has. Gives the bytes of a layer that was written
+    /// here in the order of names.
+    pub(crate) fn whole(&mut self, tree: &Tree, link_mode: u32) -> Result<(), WriteError> {
+        let mut waiting = vec![PathBuf::from("/")];
+        while let Some(path) = waiting.pop() {
+            let mut stat = stat(tree, &path)?;
+            if stat.kind == EntryKind::Symlink {
+                stat.mode = link_mode;
+            }
+            if path.file_name().is_some() {
+                let owner = Owner { user_id: stat.user_id, group_id: stat.group_id };
+                self.node(tree, &path, stat, owner)?;
+            }
+            if stat.kind == EntryKind::Directory {
+                waiting.extend(tree.list(&path)?.iter().rev().map(|name| path.join(name)));
+            }
+        }
+        Ok(())
+    }
+
     fn node(&mut self, view: &Tree, path: &Path, stat: Stat, owner: Owner) -> Result<(), WriteError> {
         match stat.kind {
             EntryKind::Directory => self.directory(path, stat.mode, owner),

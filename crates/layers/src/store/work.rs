@@ -16,7 +16,7 @@ pub(super) struct Work {
 }
 
 /// A blob that is being written, in the directory of blobs: `layers/` may be another mount, and no rename leaves one.
-pub(super) struct NewBlob {
+pub(crate) struct NewBlob {
     path: PathBuf,
     name: String,
     kept: bool,
@@ -24,7 +24,7 @@ pub(super) struct NewBlob {
 
 impl NewBlob {
     /// `blobs/sha256/.new-<random>`, open for writing.
-    pub(super) fn make(paths: &Paths) -> Result<(Self, File), StoreError> {
+    pub(crate) fn make(paths: &Paths) -> Result<(Self, File), StoreError> {
         let parent = paths.blobs();
         let name = format!("{NEW_BLOB}{}", random_name(&parent)?);
         let path = parent.join(&name);

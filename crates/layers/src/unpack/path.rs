@@ -10,7 +10,7 @@ const MAX_PATH_BYTES: usize = 3800;
 const MAX_DEPTH: usize = 256;
 
 /// The names of a path, without empty ones and `.`. Absolute paths mean the root of the tree.
-pub(super) fn parts(path: &[u8]) -> Result<Vec<&[u8]>, UnpackError> {
+pub(crate) fn parts(path: &[u8]) -> Result<Vec<&[u8]>, UnpackError> {
     let parts: Vec<&[u8]> =
         path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
     if path.is_empty() {

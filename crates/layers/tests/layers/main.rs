@@ -6,5 +6,6 @@ mod hostile;
 mod images;
 mod namespace;
 mod publishing;
+mod scrub;
 mod tars;
 mod unpacking;
