@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 use testkit::{Tool, World};
@@ -92,6 +93,108 @@ fn old_releases_go_with_their_layers_and_the_live_one_survives_every_kill() {
             && waiting(&world, ".trash") == 0
             && !world.data.join("blobs/sha256/.new-half").exists()
     });
+}
+
+/// The only layer whose tree holds this file.
+fn layer_with(world: &World, file: &str) -> std::path::PathBuf {
+    let mut trees = layers(world).into_iter().map(|name| world.data.join("layers").join(name));
+    trees.find(|layer| layer.join("tree").join(file).exists()).unwrap()
+}
+
+/// The blob of a layer, by its notes.
+fn blob_of(world: &World, layer: &Path) -> std::path::PathBuf {
+    let notes = fs::read_to_string(layer.join("meta.json")).unwrap();
+    let digest = notes.split("\"blob_digest\":\"sha256:").nth(1).unwrap().split('"').next().unwrap();
+    world.data.join("blobs/sha256").join(&digest[..2]).join(digest)
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for_space() {
+    let mut world = World::with_settings("[storage]\nscrub_mebibytes_per_second = 0\n");
+    {
+        let tool = world.tool("hello", "stdlib-http");
+        tool.push().succeeded();
+        let clean = world.cli(&["scrub"]);
+        assert_eq!(clean.status, 0, "{}", clean.text);
+        assert!(clean.text.contains("nothing damaged"), "{}", clean.text);
+
+        // A file of a layer: the directory is made anew, and what runs keeps the old one until it is restarted.
+        let layer = layer_with(&world, "workspace/app.py");
+        let app = layer.join("tree/workspace/app.py");
+        let text = fs::read_to_string(&app).unwrap();
+        fs::write(&app, text.replace("hello from", "HELLO FROM")).unwrap();
+        let found = world.cli(&["scrub"]);
+        assert_eq!(found.status, 0, "{}", found.text);
+        for expected in ["repaired", "`workspace/app.py` has other content", "needed by hello v1"] {
+            assert!(found.text.contains(expected), "{expected}: {}", found.text);
+        }
+        assert_eq!(fs::read_to_string(&app).unwrap(), text);
+        assert_eq!(waiting(&world, ".replaced"), 1);
+        assert_eq!(tool.get("/").status, 200, "what runs goes on");
+        assert_eq!(tool.cli(&["restart"]).status, 0);
+
+        // A blob: made anew from the directory, byte for byte.
+        let blob = blob_of(&world, &layer);
+        let before = fs::read(&blob).unwrap();
+        flip(&blob);
+        let found = world.cli(&["scrub"]);
+        assert!(found.status == 0 && found.text.contains("has the content of"), "{}", found.text);
+        assert_eq!(fs::read(&blob).unwrap(), before);
+
+        // Both: nobody is given it any more, what runs goes on, and a push makes it anew.
+        flip(&blob);
+        fs::write(&app, "raise SystemExit(1)").unwrap();
+        let found = world.cli(&["scrub"]);
+        assert_eq!(found.status, 1, "{}", found.text);
+        assert!(found.text.contains("refused") && found.text.contains("hello v1"), "{}", found.text);
+        assert!(!blob.exists() && !layer.exists());
+        assert_eq!(tool.get("/").status, 200);
+        let storage = world.cli(&["storage"]);
+        assert!(
+            storage.text.contains("refused") && storage.text.contains("are kept free"),
+            "{}",
+            storage.text
+        );
+        tool.git(&["commit", "--quiet", "--allow-empty", "--message", "again"]).unwrap();
+        tool.push().succeeded();
+        assert_eq!(tool.get("/").body, "hello from stdlib-http\n");
+        assert_eq!(fs::read_to_string(&app).unwrap(), text);
+        let clean = world.cli(&["scrub"]);
+        assert!(clean.status == 0 && clean.text.contains("nothing damaged"), "{}", clean.text);
+    }
+    // Below the reserve a push waits and says so; it is not lost.
+    let settings = world.data.join("windlass.toml");
+    let before = fs::read_to_string(&settings).unwrap();
+    world.down().unwrap();
+    fs::write(&settings, before.replace("[storage]", "[storage]\nreserve_mebibytes = 1000000000")).unwrap();
+    world.up().unwrap();
+    let storage = world.cli(&["storage"]);
+    assert!(storage.text.contains("NO BUILD BEGINS"), "{}", storage.text);
+    {
+        let tool = world.tool("patient", "stdlib-http");
+        let said = world.data.join("said");
+        let file = fs::File::create(&said).unwrap();
+        let mut push =
+            tool.push_command("main").stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        wait_for("the push's word", 60, || {
+            fs::read_to_string(&said).unwrap().contains("waits for space on the platform")
+        });
+        assert!(push.try_wait().unwrap().is_none(), "it waits");
+        assert_eq!(world.get("hello.localhost", "/").status, 200, "what runs goes on");
+        push.kill().unwrap();
+        push.wait().unwrap();
+    }
+    world.down().unwrap();
+    fs::write(&settings, before).unwrap();
+    world.up().unwrap();
+    wait_for("the deploy of what waited", 90, || world.get("patient.localhost", "/").status == 200);
 }
 
 /// Layers of a release that those of its tool have in common: launcher, configuration, process types, buildpacks.

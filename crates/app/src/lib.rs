@@ -18,6 +18,7 @@ pub mod releases;
 pub mod retries;
 pub mod rollbacks;
 pub mod runs;
+pub mod storage;
 pub mod tools;
 pub mod users;
 
@@ -27,6 +28,7 @@ pub use problems::{bad_request, internal, not_signed_in};
 use model::{Paths, run::OnNewPush};
 use retries::Commits;
 use std::sync::Arc;
+use storage::StorageLimits;
 use store::Store;
 use tokio::sync::Notify;
 
@@ -40,6 +42,8 @@ pub struct App {
     nudge: Arc<Notify>,
     /// What a new push does where the tool does not say.
     on_new_push: OnNewPush,
+    /// What the operator set about the disk.
+    storage_limits: StorageLimits,
 }
 
 impl App {
@@ -50,7 +54,15 @@ impl App {
         addresses: Addresses,
         nudge: Arc<Notify>,
     ) -> Self {
-        Self { store, commits, paths, addresses, nudge, on_new_push: OnNewPush::default() }
+        Self {
+            store,
+            commits,
+            paths,
+            addresses,
+            nudge,
+            on_new_push: OnNewPush::default(),
+            storage_limits: StorageLimits::default(),
+        }
     }
 
     /// What a new push does to earlier runs of its branch, in tools that do not say.

@@ -46,6 +46,8 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
         Action::DeleteTool => ("delete it", "owners"),
         Action::ManageMembers => ("change its members", "owners"),
         Action::ManageUsers => ("manage users", "operators"),
+        Action::ReadStorage => ("see the platform's storage", "operators"),
+        Action::ScrubStorage => ("have the platform's storage checked", "operators"),
         Action::CreateTool => ("create tools", "people whose token reaches more than one tool"),
         Action::ManageTokens => ("manage tokens", "people whose token reaches more than one tool"),
         _ => ("do this", "others"),

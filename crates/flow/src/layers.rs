@@ -1,11 +1,13 @@
 //! The layer store looked after: what nobody needs goes, and there is room for the next build.
 //!
-//! One loop ([`keep`]). Old releases, images and build memories are given up first ([`retention`]), then the layers
-//! that nobody needs ([`collect`]). [`room`] is what a build asks before it begins.
+//! Two loops ([`keep`]). Old releases, images and build memories are given up first ([`retention`]), then the layers
+//! that nobody needs ([`collect`]). [`room`] is what a build asks before it begins. [`scrub`] looks whether what is
+//! stored is what it should be.
 
 mod collect;
 mod retention;
 pub(crate) mod room;
+mod scrub;
 
 use crate::{Line, line::StationError};
 use model::limits::MIB;
@@ -28,6 +30,10 @@ pub struct StorageSettings {
     pub max_bytes: Option<u64>,
     /// Free bytes below which no build begins.
     pub reserve_bytes: u64,
+    /// Everything is looked at so often by itself.
+    pub scrub_every: Duration,
+    /// How fast that reads; 0: as fast as it goes.
+    pub scrub_bytes_per_second: u64,
 }
 
 /// The reserve where the operator set none: 2 GiB, or a twentieth of a small disk.
@@ -53,14 +59,18 @@ pub struct Keeping {
     replaced: Mutex<HashMap<String, Vec<String>>>,
 }
 
-/// Does its rounds until told to stop.
-pub async fn keep(line: Arc<Line>, mut stop: watch::Receiver<bool>) {
+/// Collects and scrubs until told to stop.
+pub async fn keep(line: Arc<Line>, stop: watch::Receiver<bool>) {
+    tokio::join!(rounds(&line, stop.clone()), scrub::keep(&line, stop));
+}
+
+async fn rounds(line: &Line, mut stop: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = round(&line).await {
+        if let Err(error) = round(line).await {
             let chain = model::sentence::of(&error);
             tracing::warn!(chain, "a round of the layer store's collector was not finished");
         }
-        let short = room::is_short(&line).await;
+        let short = room::is_short(line).await;
         let pause = if short { HURRIED } else { line.settings.storage.collect_every };
         tokio::select! {
             _ = stop.changed() => return,

@@ -1,13 +1,13 @@
 //! One process of a release as a sandbox: its layers, its environment, its limits.
 
 use crate::{Line, line::StationError};
-use model::{DiffId, Limits, ProcessType, Timestamp, limits::MIB};
+use model::{DiffId, Limits, Problem, ProcessType, Timestamp, limits::MIB, run::Cause};
 use pipeline::{Health, Web};
 use runtime::health::{Check, PORT};
 use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec};
 use serde::Deserialize;
 use std::{collections::BTreeMap, fs, time::Duration};
-use store::{Release, Tool};
+use store::{Conflict, Release, StoreError, Tool};
 
 /// Which process of which release, as it is told to itself.
 pub(crate) struct Identity<'a> {
@@ -137,7 +137,16 @@ pub(crate) async fn hold(
             LayerRef::Scratch(_) => None,
         })
         .collect();
-    Ok(line.store.hold_layers(&format!("sandbox:{id}"), &layers, until).await?)
+    match line.store.hold_layers(&format!("sandbox:{id}"), &layers, until).await {
+        Err(StoreError::Conflict(Conflict::LayerMissing(layer))) => {
+            let detail = format!("Its layer {layer} was damaged on disk and could not be repaired.");
+            let problem =
+                Problem::new("release-damaged", 500, "this release cannot be started any more", detail)
+                    .hint("This is not your code's fault. Push again: an empty commit builds it anew.");
+            Err(StationError::told(Cause::Platform, problem))
+        }
+        held => Ok(held?),
+    }
 }
 
 /// Ends at once and removes a sandbox, if it is there, and lets go of its layers. What fails is left to the

@@ -98,6 +98,10 @@ actions! {
     WhoAmI = "identity.read",
     /// Make users and list them.
     ManageUsers = "user.manage",
+    /// See what is stored and how much room there is.
+    ReadStorage = "storage.read",
+    /// Have everything that is stored looked at, and repaired.
+    ScrubStorage = "storage.scrub",
     /// Make, list and revoke one's own tokens.
     ManageTokens = "token.manage",
     /// List the tools that one is a member of; an operator: all.
@@ -172,7 +176,11 @@ pub fn may(actor: &Actor, action: Action, scope: &Scope) -> Decision {
 
 fn may_on_platform(action: Action, token_scope: TokenScope, operator: bool) -> Decision {
     match action {
-        Action::ManageUsers if operator && token_scope == TokenScope::All => Decision::Allowed,
+        Action::ManageUsers | Action::ReadStorage | Action::ScrubStorage
+            if operator && token_scope == TokenScope::All =>
+        {
+            Decision::Allowed
+        }
         Action::WhoAmI | Action::ListTools => Decision::Allowed,
         // A token for one tool makes neither further tools nor further tokens.
         Action::ManageTokens | Action::CreateTool if token_scope == TokenScope::All => Decision::Allowed,
@@ -201,6 +209,8 @@ fn least_role(action: Action) -> Option<Role> {
         Action::DeleteTool | Action::ManageMembers => Role::Owner,
         Action::WhoAmI
         | Action::ManageUsers
+        | Action::ReadStorage
+        | Action::ScrubStorage
         | Action::ManageTokens
         | Action::ListTools
         | Action::CreateTool => return None,

@@ -101,6 +101,7 @@ macro_rules! contract {
                 a_failed_release_gives_up_its_image,
                 what_a_branch_remembers_is_kept_until_it_is_forgotten,
                 layers_are_stored_and_held_at_once,
+                a_scrub_looks_at_each_layer_once_and_what_is_refused_cannot_be_held,
             }
         }
     };

@@ -19,6 +19,7 @@ pub mod releases;
 pub mod replicas;
 pub mod repositories;
 pub mod runs;
+pub mod scrubs;
 pub mod tokens;
 pub mod tools;
 pub mod uploads;
@@ -37,6 +38,7 @@ pub use releases::{NewRelease, Release, ReleaseProcess, ReleaseState, Releases};
 pub use replicas::{Replica, ReplicaState, Replicas};
 pub use repositories::{Repositories, RepositoryId};
 pub use runs::{Run, Runs, Step};
+pub use scrubs::{Damage, DamageOutcome, Scrub, Scrubs};
 pub use tokens::{Identity, NewToken, Token, TokenHash, TokenKind, Tokens};
 pub use tools::{NewTool, Tool, Tools, Wanted};
 pub use uploads::{RegistryGrant, RegistryTokens, Upload, Uploads};
@@ -60,6 +62,7 @@ pub trait Store:
     + Manifests
     + Uploads
     + RegistryTokens
+    + Scrubs
     + Audit
 {
 }
@@ -81,6 +84,7 @@ impl<T> Store for T where
         + Manifests
         + Uploads
         + RegistryTokens
+        + Scrubs
         + Audit
 {
 }

@@ -3,6 +3,7 @@
 mod identity;
 mod logs;
 mod runs;
+mod storage;
 mod tools;
 
 use crate::{answer, page};
@@ -28,6 +29,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/tokens", get(identity::tokens).post(identity::issue_token))
         .route("/tokens/{token}", axum::routing::delete(identity::revoke_token))
         .route("/users", get(identity::users).post(identity::create_user))
+        .route("/storage", get(storage::storage))
+        .route("/storage/scrubs", post(storage::begin_scrub))
+        .route("/storage/scrubs/{number}", get(storage::scrub))
         .route("/tools", get(tools::list).post(tools::create))
         .route("/tools/{tool}", get(tools::status).delete(tools::delete))
         .route("/tools/{tool}/production-branch", put(tools::set_production_branch))

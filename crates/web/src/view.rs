@@ -7,13 +7,14 @@ use app::{
     releases::{DeploymentView, ReleaseView},
     rollbacks::RollbackView,
     runs::RunView,
+    storage::StorageView,
     tools::{StatusView, ToolView},
 };
 use model::{
     Timestamp,
     run::{RunState, StepState},
 };
-use store::{Release, ReplicaState, Run, Step, Wanted};
+use store::{DamageOutcome, Release, ReplicaState, Run, Scrub, Step, Wanted};
 
 pub(crate) fn identity(who: &WhoAmI) -> wire::Identity {
     wire::Identity {
@@ -182,4 +183,43 @@ pub(crate) fn rollback(view: &RollbackView, url: String) -> wire::Rollback {
 
 fn milliseconds(from: Timestamp, until: Timestamp) -> u64 {
     u64::try_from(until.since(from).as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn storage(view: &StorageView) -> wire::Storage {
+    wire::Storage {
+        layers: view.totals.layers,
+        tree_bytes: view.totals.tree_bytes,
+        blob_bytes: view.totals.blob_bytes,
+        trashed: view.trashed,
+        replaced: view.replaced,
+        disk_bytes: view.disk_bytes,
+        free_bytes: view.free_bytes,
+        free_files: view.free_files,
+        reserve_bytes: view.limits.reserve_bytes,
+        max_bytes: view.limits.max_bytes,
+        scrub: view.scrub.as_ref().map(scrub),
+    }
+}
+
+pub(crate) fn scrub(scrub: &Scrub) -> wire::Scrub {
+    let damages = scrub.damages.iter().map(|damage| wire::Damage {
+        subject: damage.subject.to_string(),
+        found: damage.found.clone(),
+        users: damage.users.clone(),
+        outcome: match damage.outcome {
+            DamageOutcome::Repaired => "repaired",
+            DamageOutcome::Refused => "refused",
+        }
+        .to_owned(),
+        at: damage.at.rfc3339(),
+    });
+    wire::Scrub {
+        number: scrub.number,
+        began: scrub.began_at.rfc3339(),
+        ended: scrub.ended_at.map(Timestamp::rfc3339),
+        layers: scrub.layers,
+        blobs: scrub.blobs,
+        read_bytes: scrub.read_bytes,
+        damages: damages.collect(),
+    }
 }

@@ -263,7 +263,7 @@ pub struct Release {
     pub commit: String,
     /// Process type to image digest.
     pub processes: BTreeMap<ProcessType, String>,
-    /// `made`, `deployed`, `failed`.
+    /// `made`, `deployed`, `failed`, `removed`.
     pub state: String,
     /// Whether production serves it.
     pub current: bool,
@@ -337,4 +337,57 @@ pub struct LogRow {
     pub partial: bool,
     /// Bytes that are no UTF-8 read as U+FFFD; escape sequences stand as they were written.
     pub text: String,
+}
+
+/// `GET /storage`: what is stored, for operators.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Storage {
+    pub layers: u64,
+    /// Of the layers' directories, and of their blobs.
+    pub tree_bytes: u64,
+    pub blob_bytes: u64,
+    /// Directories that wait to be removed, and those that a repair replaced while tools ran on them.
+    pub trashed: u64,
+    pub replaced: u64,
+    pub disk_bytes: u64,
+    pub free_bytes: u64,
+    /// Files that the disk has room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_files: Option<u64>,
+    /// Free bytes below which no build begins.
+    pub reserve_bytes: u64,
+    /// Most that layers and their blobs may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<Scrub>,
+}
+
+/// `POST /storage/scrubs`, `GET /storage/scrubs/{number}`: one pass over everything that is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Scrub {
+    pub number: u64,
+    pub began: String,
+    /// Absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// Layers and other blobs that were looked at.
+    pub layers: u64,
+    pub blobs: u64,
+    pub read_bytes: u64,
+    pub damages: Vec<Damage>,
+}
+
+/// Something that was not as it should be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Damage {
+    /// A layer's diffID or a blob's digest.
+    pub subject: String,
+    /// Which file, and what was wrong with it.
+    pub found: Vec<String>,
+    /// Releases that need it.
+    pub users: Vec<String>,
+    /// `repaired`, `refused`.
+    pub outcome: String,
+    pub at: String,
 }

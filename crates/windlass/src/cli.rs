@@ -20,6 +20,7 @@ mod runs;
 mod server;
 mod session;
 mod status;
+mod storage;
 mod tools;
 
 use arguments::{Arguments, Common, Verb};
@@ -72,6 +73,8 @@ async fn ask(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Members(verb) => people::members(common, verb).await?,
         Verb::Tokens(verb) => people::tokens(common, verb).await?,
         Verb::Users(verb) => people::users(common, verb).await?,
+        Verb::Storage => storage::storage(common).await?,
+        Verb::Scrub => return storage::scrub(common).await,
         Verb::Doctor | Verb::Up { .. } | Verb::GitCredential { .. } => {}
     }
     Ok(ExitCode::SUCCESS)

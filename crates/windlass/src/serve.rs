@@ -8,7 +8,7 @@ mod push_text;
 
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
-use app::{Addresses, App};
+use app::{Addresses, App, storage::StorageLimits};
 use flow::{
     Line, Nudge,
     layers::{Keeping, StorageSettings},
@@ -64,7 +64,9 @@ async fn serve(settings: &Settings) -> Result<()> {
     let addresses = Addresses { domain: settings.server.domain.clone(), port: settings.server.listen.port() };
     let commits = Arc::new(git_platform::Code(repositories.clone()));
     let app = App::new(Arc::clone(&store), commits, paths.clone(), addresses, Arc::clone(&app_nudge));
-    let app = Arc::new(app.with_on_new_push(settings.runs.on_new_push));
+    let (reserve_bytes, max_bytes) = (settings.reserve_bytes()?, settings.storage.max_bytes());
+    let limits = StorageLimits { reserve_bytes, max_bytes };
+    let app = Arc::new(app.with_on_new_push(settings.runs.on_new_push).with_storage_limits(limits));
     app.ensure_operator().await.context("cannot make the operator's token")?;
     let line = Arc::new(Line {
         store,
@@ -111,7 +113,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     let (for_layers, layers_stop) = (Arc::clone(&line), stopped.clone());
     stations.spawn(async move {
         flow::layers::keep(for_layers, layers_stop).await;
-        Ok("the layer store's collector")
+        Ok("the layer store's keeper")
     });
     let registry_stop = stopped.clone();
     stations.spawn(async move {
@@ -224,7 +226,9 @@ fn storage_settings(settings: &Settings) -> Result<StorageSettings> {
         keep_releases: settings.releases.keep,
         keep_builds: Duration::from_hours(24 * storage.keep_builds_days.min(100_000)),
         collect_every: Duration::from_secs(storage.collect_seconds.max(1)),
-        max_bytes: storage.max_mebibytes.map(|mebibytes| mebibytes.saturating_mul(MIB)),
+        max_bytes: storage.max_bytes(),
         reserve_bytes: settings.reserve_bytes()?,
+        scrub_every: Duration::from_hours(24 * storage.scrub_days.clamp(1, 100_000)),
+        scrub_bytes_per_second: storage.scrub_mebibytes_per_second.saturating_mul(MIB),
     })
 }

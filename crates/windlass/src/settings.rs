@@ -107,6 +107,10 @@ pub(crate) struct Storage {
     pub keep_builds_days: u64,
     /// Seconds between two rounds that remove what nobody needs.
     pub collect_seconds: u64,
+    /// Days between two passes that compare what is stored with what it should be.
+    pub scrub_days: u64,
+    /// How fast such a pass reads, in MiB a second; 0: as fast as it goes.
+    pub scrub_mebibytes_per_second: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -181,7 +185,14 @@ impl Default for Releases {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { reserve_mebibytes: None, max_mebibytes: None, keep_builds_days: 30, collect_seconds: 60 }
+        Self {
+            reserve_mebibytes: None,
+            max_mebibytes: None,
+            keep_builds_days: 30,
+            collect_seconds: 60,
+            scrub_days: 7,
+            scrub_mebibytes_per_second: 50,
+        }
     }
 }
 
@@ -223,6 +234,13 @@ impl Runs {
             self.parallel
         );
         Ok(())
+    }
+}
+
+impl Storage {
+    /// Most bytes of layers and their blobs.
+    pub(crate) fn max_bytes(&self) -> Option<u64> {
+        self.max_mebibytes.map(|mebibytes| mebibytes.saturating_mul(MIB))
     }
 }
 

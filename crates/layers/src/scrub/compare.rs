@@ -88,14 +88,13 @@ impl Walk<'_> {
         if node.modified.is_some_and(|modified| (modified.seconds, modified.nanoseconds) != time) {
             self.found.push(format!("`{shown}` was changed at another time than its blob says"));
         }
-        match stat.kind {
-            EntryKind::Symlink => {
-                if self.tree.read_link(path).map_err(broken)?.as_bytes() != node.target {
-                    self.found.push(format!("`{shown}` points elsewhere"));
-                }
-            }
-            EntryKind::File => self.file(path, &shown, &stat, index)?,
-            _ => {}
+        if stat.kind == EntryKind::Symlink
+            && self.tree.read_link(path).map_err(broken)?.as_bytes() != node.target
+        {
+            self.found.push(format!("`{shown}` points elsewhere"));
+        }
+        if stat.kind == EntryKind::File {
+            self.file(path, &shown, &stat, index)?;
         }
         if matches!(stat.kind, EntryKind::File | EntryKind::Directory) {
             self.attributes(path, &shown, node)?;

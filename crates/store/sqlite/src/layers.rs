@@ -10,7 +10,7 @@ use model::{DiffId, Timestamp};
 use sqlx::{query, sqlite::SqliteRow};
 use store::{Conflict, Layer, LayerTotals, Layers, StoreError};
 
-fn layer(row: &SqliteRow) -> Result<Layer, StoreError> {
+pub(crate) fn layer(row: &SqliteRow) -> Result<Layer, StoreError> {
     Ok(Layer {
         diff_id: text(row, "diff_id")?,
         blob: text(row, "blob")?,

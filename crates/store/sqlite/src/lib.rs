@@ -18,6 +18,7 @@ mod releases;
 mod replicas;
 mod repositories;
 mod runs;
+mod scrubs;
 mod tokens;
 mod tools;
 mod uploads;

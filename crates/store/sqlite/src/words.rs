@@ -4,7 +4,7 @@ use model::{
     Role,
     run::{CancelReason, Lane, OnNewPush, RunState, StepKind},
 };
-use store::{AuditOutcome, ReleaseState, ReplicaState, TokenKind, Wanted};
+use store::{AuditOutcome, DamageOutcome, ReleaseState, ReplicaState, TokenKind, Wanted};
 
 /// An enum that is one word in a column.
 pub(crate) trait Word: Copy + PartialEq + Sized + 'static {
@@ -41,6 +41,7 @@ words! {
     ReplicaState { Starting = "starting", Healthy = "healthy", Draining = "draining", Ended = "ended" }
     Lane { People = "people", Platform = "platform" }
     OnNewPush { Supersede = "supersede", Queue = "queue" }
+    DamageOutcome { Repaired = "repaired", Refused = "refused" }
     CancelReason { Person = "person", Superseded = "superseded" }
 }
 

@@ -1,7 +1,7 @@
 //! What is kept and what may go.
 
 use super::town::{Town, diff_id};
-use crate::{BuildMemory, Release, ReleaseState, Tool};
+use crate::{BuildMemory, Conflict, Damage, DamageOutcome, Release, ReleaseState, StoreError, Tool};
 use model::{DiffId, EnvironmentName, Timestamp, run::StepKind};
 use serde_json::json;
 
@@ -84,7 +84,7 @@ pub async fn what_a_rollback_asks_for_is_kept_and_what_is_removed_cannot_be_aske
     town.walk(rollback.run, StepKind::Deploy).await;
     assert_eq!(town.store.remove_releases(0).await.unwrap(), [(tool.id, 1)]);
     let refused = town.store.record_rollback(tool.id, 1, by).await;
-    assert!(matches!(refused, Err(crate::StoreError::NotFound("release"))));
+    assert!(matches!(refused, Err(StoreError::NotFound("release"))));
 }
 
 pub async fn what_was_live_before_a_rollback_and_before_its_target_is_kept(town: &Town) {
@@ -144,4 +144,44 @@ pub async fn layers_are_stored_and_held_at_once(town: &Town) {
     );
     let totals = town.store.layer_totals().await.unwrap();
     assert_eq!((totals.layers, totals.tree_bytes, totals.blob_bytes), (1, 100, 10));
+}
+
+pub async fn a_scrub_looks_at_each_layer_once_and_what_is_refused_cannot_be_held(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let release = live(town, &tool, 1, None).await;
+    let other = town.layer(2).await;
+    town.store.hold_layers("base:run", &[other.diff_id], None).await.unwrap();
+    assert_eq!(town.store.last_scrub().await.unwrap(), None);
+    let number = town.store.begin_scrub(&super::town::PLATFORM).await.unwrap();
+    assert_eq!(town.store.begin_scrub(&super::town::PLATFORM).await.unwrap(), number, "one at a time");
+    let scrub = town.store.last_scrub().await.unwrap().unwrap();
+    assert_eq!((scrub.asked_by, scrub.ended_at, scrub.layers), (None, None, 0));
+    let waiting = town.store.layers_to_check(scrub.began_at, 10).await.unwrap();
+    assert_eq!(waiting.len(), 2);
+    let users = town.store.users_of(&diff_id(1).0).await.unwrap();
+    assert_eq!(users, ["wordcount v1"]);
+    let image = release.processes.values().next().unwrap().image;
+    assert_eq!(town.store.users_of(&image).await.unwrap(), users);
+    let damage = Damage {
+        subject: diff_id(1).0,
+        found: vec!["`app.py` has other content".to_owned()],
+        users,
+        outcome: DamageOutcome::Refused,
+        at: Timestamp(Timestamp::now().0),
+    };
+    town.store.layer_checked(number, &diff_id(1), 100, Some(&damage)).await.unwrap();
+    town.store.layer_checked(number, &other.diff_id, 10, None).await.unwrap();
+    town.store.blobs_checked(number, 3, 1, &[]).await.unwrap();
+    assert!(town.store.layers_to_check(scrub.began_at, 10).await.unwrap().is_empty());
+    let refused = town.store.hold_layers("sandbox:a", &[diff_id(1)], None).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(Conflict::LayerMissing(id))) if id == diff_id(1)));
+    town.layer(1).await;
+    town.store.hold_layers("sandbox:a", &[diff_id(1)], None).await.unwrap();
+    town.store.end_scrub(number).await.unwrap();
+    let scrub = town.store.scrub(number).await.unwrap();
+    assert_eq!((scrub.layers, scrub.blobs, scrub.read_bytes), (2, 3, 111));
+    assert_eq!(scrub.damages, [damage]);
+    assert!(scrub.ended_at.is_some());
+    assert_ne!(town.store.begin_scrub(&super::town::PLATFORM).await.unwrap(), number);
+    assert_eq!(town.store.layer_blobs(&[other.blob, super::town::digest(77)]).await.unwrap(), [other.blob]);
 }

@@ -73,6 +73,11 @@ pub(crate) enum Verb {
     /// For operators: list and create users.
     #[command(subcommand)]
     Users(Users),
+    /// For operators: show what is stored, how much room there is, and what the last scrub found.
+    Storage,
+    /// For operators: compare all that is stored with what it should be, and repair it. Exit status 1 when something
+    /// could not be repaired.
+    Scrub,
     /// Judge this machine: what the platform needs of it, what is missing, how to get it.
     Doctor,
     /// Run the platform on this machine, as root, until Ctrl-C.
