@@ -1,13 +1,13 @@
 //! Moves runs along the line: claims ready steps, lets stations work, beats, reports. Knows no station's business.
 
-use crate::{Line, branch, build, clock::Watch, deploy, line::StationError, plan, release};
+use crate::{Line, branch, build, clock::Watch, deadline, deploy, line::StationError, plan, release};
 use model::{
     Timestamp,
     run::{Outcome, StepKind},
 };
 use serde_json::Value;
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use store::{Beat, ClaimedStep, Claiming, Run, StoreError};
@@ -23,6 +23,8 @@ const BEAT: Duration = Duration::from_millis(500);
 /// Between two looks when nobody nudges.
 const PERIOD: Duration = Duration::from_millis(500);
 
+/// Between two rows that say the same of the store.
+const TELL: Duration = Duration::from_secs(10);
 /// Between two countings of how long runs have waited.
 const AGE: Duration = Duration::from_mins(1);
 
@@ -36,6 +38,7 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
     let worker = format!("serve {}", std::process::id());
     let room = Arc::new(Semaphore::new(line.settings.parallel as usize));
     let mut stations = JoinSet::new();
+    let trouble = Arc::new(Trouble::default());
     let mut aged = Instant::now();
     let mut clock = Watch::new();
     let mut rounds = tokio::time::interval(PERIOD);
@@ -44,9 +47,9 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
         while stations.try_join_next().is_some() {}
         match claim(&line, &worker, &room).await {
             Ok(Some((step, permit))) => {
-                let (line, stop) = (Arc::clone(&line), stop.clone());
+                let (line, stop, trouble) = (Arc::clone(&line), stop.clone(), Arc::clone(&trouble));
                 stations.spawn(async move {
-                    work(&line, step, stop).await;
+                    work(&line, step, stop, &trouble).await;
                     drop(permit);
                     // The next step of the run is ready, and there is room.
                     line.nudge.all();
@@ -54,14 +57,17 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
                 continue;
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(%error, "the engine cannot claim"),
+            Err(error) => trouble.meet("the engine cannot claim", &error),
         }
         tokio::select! {
             _ = stop.changed() => break,
             () = line.nudge.for_engine() => {}
             _ = rounds.tick() => {
-                if let Err(error) = line.store.expire_claims(Timestamp::steady()).await {
-                    tracing::error!(%error, "the engine cannot expire claims");
+                // Whoever could not beat because of the store is given time to do so.
+                if trouble.is_over()
+                    && let Err(error) = line.store.expire_claims(Timestamp::steady()).await
+                {
+                    trouble.meet("the engine cannot expire claims", &error);
                 }
                 if let Some(seconds) = clock.jumped(Timestamp::now(), Timestamp::steady()) {
                     tracing::warn!(seconds, "the clock was set; runs go on by a clock that is not");
@@ -84,7 +90,36 @@ async fn age(line: &Line, waited: Duration) {
         Ok(ended) => {
             tracing::error!(runs = ended.len(), "runs waited too long for their turn and were ended");
         }
-        Err(error) => tracing::error!(%error, "the engine cannot count how long runs have waited"),
+        Err(error) => tracing::warn!(%error, "the engine cannot count how long runs have waited"),
+    }
+}
+
+/// The store's last refusal: full, locked, gone. Leases do not count on while it lasts, and it is told once a while.
+#[derive(Default)]
+struct Trouble(Mutex<Option<Met>>);
+
+struct Met {
+    last: Option<Instant>,
+    told: Instant,
+}
+
+impl Trouble {
+    fn meet(&self, what: &str, error: &StoreError) {
+        let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let told = met.as_ref().map(|met| met.told).filter(|told| told.elapsed() < TELL);
+        if told.is_none() {
+            tracing::error!(error = model::sentence::of(error), what, "the store refuses to work");
+        }
+        // Other faults are the business of leases.
+        let before = met.as_ref().and_then(|met| met.last);
+        let last = if error.may_pass() { Some(now) } else { before };
+        *met = Some(Met { last, told: told.unwrap_or(now) });
+    }
+
+    fn is_over(&self) -> bool {
+        let met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        met.as_ref().and_then(|met| met.last).is_none_or(|last| last.elapsed() > LEASE)
     }
 }
 
@@ -107,7 +142,7 @@ async fn claim(
 }
 
 /// One step from claim to report.
-async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>) {
+async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>, trouble: &Trouble) {
     let run = match line.store.run(step.run).await {
         Ok(run) => run,
         Err(error) => {
@@ -116,30 +151,56 @@ async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>) {
         }
     };
     tracing::info!(run = run.number, step = %step.kind, tool = %run.tool, "step begins");
+    // From the switch on there is no way back.
+    let committed = || step.kind == StepKind::Deploy && line.deploying.is_committed(run.tool);
+    let limit = deadline::of(&line.settings, step.kind);
+    let mut too_late = std::pin::pin!(tokio::time::sleep(limit));
     let mut station = std::pin::pin!(station(line, &run, step.kind));
-    let outcome = tokio::select! {
-        outcome = &mut station => outcome.unwrap_or_else(StationError::outcome),
-        beat = beats(line, &step) => match beat {
-            Beat::Lost => return,
-            Beat::Cancel(_) if step.kind == StepKind::Deploy && line.deploying.is_committed(run.tool) => {
-                station.await.unwrap_or_else(StationError::outcome)
-            }
-            Beat::Go | Beat::Cancel(_) => {
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut station => break outcome.unwrap_or_else(StationError::outcome),
+            beat = beats(line, &step, trouble) => match beat {
+                Beat::Lost => return,
+                Beat::Cancel(_) if committed() => {}
+                Beat::Go | Beat::Cancel(_) => {
+                    clean(line, &run, step.kind).await;
+                    break Outcome::Cancelled;
+                }
+            },
+            () = &mut too_late => {
+                if committed() {
+                    // Done again by another attempt, which finds the switch made.
+                    break StationError::Inconsistent("a deploy did not end after its switch".to_owned()).outcome();
+                }
                 clean(line, &run, step.kind).await;
-                Outcome::Cancelled
+                break deadline::outlived(step.kind, limit).outcome();
             }
-        },
-        () = stopped(&mut stop) => {
-            // What it started lives on; the next serve finds it by its name.
-            if let Err(error) = line.store.hand_back(&step.claim).await {
-                tracing::warn!(%error, "a claim could not be handed back");
+            () = stopped(&mut stop) => {
+                // What it started lives on; the next serve finds it by its name.
+                if let Err(error) = line.store.hand_back(&step.claim).await {
+                    tracing::warn!(%error, "a claim could not be handed back");
+                }
+                return;
             }
-            return;
         }
     };
-    match line.store.finish_step(&step.claim, &outcome).await {
-        Ok(_) => tracing::info!(run = run.number, step = %step.kind, "step ends"),
-        Err(error) => tracing::warn!(%error, run = run.number, step = %step.kind, "an outcome was not taken"),
+    tokio::select! {
+        () = report(line, &step, &outcome, trouble) => {
+            tracing::info!(run = run.number, step = %step.kind, "step ends");
+        }
+        () = stopped(&mut stop) => {}
+    }
+}
+
+/// Says how a step ended, however long the store takes nothing: an outcome is not lost because the disk was full.
+async fn report(line: &Line, step: &ClaimedStep, outcome: &Outcome, trouble: &Trouble) {
+    loop {
+        match line.store.finish_step(&step.claim, outcome).await {
+            Ok(_) => return,
+            Err(error) if error.may_pass() => trouble.meet("an outcome is not taken yet", &error),
+            Err(error) => return tracing::warn!(%error, "an outcome was not taken"),
+        }
+        tokio::time::sleep(BEAT).await;
     }
 }
 
@@ -149,14 +210,13 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// Beats until there is a reason to stop.
-async fn beats(line: &Line, step: &ClaimedStep) -> Beat {
+async fn beats(line: &Line, step: &ClaimedStep, trouble: &Trouble) -> Beat {
     loop {
         tokio::time::sleep(BEAT).await;
         match line.store.beat(&step.claim, Timestamp::steady(), LEASE).await {
             Ok(Beat::Go) => {}
             Ok(other) => return other,
-            // The lease outlasts a store that is busy for a moment.
-            Err(error) => tracing::warn!(%error, "a beat was not taken"),
+            Err(error) => trouble.meet("a beat was not taken", &error),
         }
     }
 }

@@ -10,6 +10,7 @@ mod branch;
 mod build;
 pub mod chores;
 mod clock;
+mod deadline;
 mod deploy;
 pub mod engine;
 pub mod layers;

@@ -48,6 +48,13 @@ pub enum StoreError {
     Unavailable(#[source] Source),
 }
 
+impl StoreError {
+    /// Whether the same verb works as soon as a lock, a full disk or a read-only one is no more.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Locked | Self::Full | Self::ReadOnly)
+    }
+}
+
 /// What stands in the way; each sentence can be shown to a person.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Conflict {

@@ -17,6 +17,8 @@ const READERS: u32 = 3;
 /// How long a foreign lock (an open database shell) is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+const BEGIN: &str = "BEGIN IMMEDIATE";
+
 /// In order; never changed once released, only added to.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "people and tools", include_str!("../migrations/0001_people_and_tools.sql")),
@@ -69,7 +71,15 @@ impl Sqlite {
 
     /// Begins a transaction that writes; it waits for the one before. Dropped without commit it leaves no trace.
     pub(crate) async fn write(&self) -> Result<Work, StoreError> {
-        self.writer.begin_with("BEGIN IMMEDIATE").await.map(Work::new).map_err(told)
+        match self.writer.begin_with(BEGIN).await {
+            // A full disk made SQLite end the transaction before by itself (sqlite.org/lang_transaction.html), and sqlx
+            // still counts it: this connection cannot begin another one ever again.
+            Err(sqlx::Error::InvalidSavePointStatement) => {
+                self.writer.acquire().await.map_err(told)?.close().await.map_err(told)?;
+                self.writer.begin_with(BEGIN).await.map(Work::new).map_err(told)
+            }
+            begun => begun.map(Work::new).map_err(told),
+        }
     }
 }
 
