@@ -27,14 +27,15 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Changes when the environment is made in another way, so that an older one is made again.
-const LAYER_FORMAT: u32 = 1;
+const LAYER_FORMAT: &str = "1";
 
 struct PipBuildpack;
 
-/// What the environment was made from.
+/// What the environment was made from. No numbers: the reference lifecycle keeps metadata as JSON and gives a whole
+/// number back as a fraction, which would be read as another format each time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct LayerMetadata {
-    format: u32,
+    format: String,
     python: String,
     distribution: String,
     /// Hash over all requirements files; empty when they cannot be keyed, which is never used again.
@@ -42,13 +43,13 @@ struct LayerMetadata {
     /// What other packs asked for, sorted.
     install: Vec<String>,
     /// Packages in the environment.
-    packages: usize,
+    packages: String,
 }
 
 impl LayerMetadata {
     /// Whether an environment made for `self` is what `wanted` would give.
     fn serves(&self, wanted: &Self) -> bool {
-        !self.requirements.is_empty() && Self { packages: 0, ..self.clone() } == *wanted
+        !self.requirements.is_empty() && Self { packages: String::new(), ..self.clone() } == *wanted
     }
 }
 
@@ -100,12 +101,12 @@ impl Buildpack for PipBuildpack {
             None => "none".to_owned(),
         };
         let mut wanted = LayerMetadata {
-            format: LAYER_FORMAT,
+            format: LAYER_FORMAT.to_owned(),
             python: python.version.clone(),
             distribution: format!("{} {}", context.target.distro_name, context.target.distro_version),
             requirements,
             install: asked_for(&context.buildpack_plan)?,
-            packages: 0,
+            packages: String::new(),
         };
         // Kept as it is, whatever changes: pip checks what it takes from it.
         let cache = context.cached_layer(
@@ -127,13 +128,13 @@ impl Buildpack for PipBuildpack {
                     let keep = old.serves(&wanted);
                     let action =
                         if keep { RestoredLayerAction::KeepLayer } else { RestoredLayerAction::DeleteLayer };
-                    (action, old.packages)
+                    (action, old.packages.clone())
                 },
             },
         )?;
         match venv.state {
             LayerState::Restored { cause: packages } => {
-                buildpack_kit::summary(&format!("pip {} reused", counted(packages)));
+                buildpack_kit::summary(&format!("pip {} reused", counted(&packages)));
             }
             LayerState::Empty { .. } => {
                 let interpreter = PathBuf::from(format!("/usr/bin/python{}", python.version));
@@ -143,9 +144,10 @@ impl Buildpack for PipBuildpack {
                     venv: &venv.path(),
                     cache: &cache.path(),
                 };
-                wanted.packages = installation.run(path, &wanted.install).map_err(PipError::from)?;
+                wanted.packages =
+                    installation.run(path, &wanted.install).map_err(PipError::from)?.to_string();
                 venv.write_env(environment(&venv.path()))?;
-                buildpack_kit::summary(&format!("pip {} installed", counted(wanted.packages)));
+                buildpack_kit::summary(&format!("pip {} installed", counted(&wanted.packages)));
                 venv.write_metadata(wanted)?;
             }
         }
@@ -196,8 +198,8 @@ fn environment(venv: &Path) -> LayerEnv {
     LayerEnv::new().chainable_insert(Scope::All, ModificationBehavior::Override, "VIRTUAL_ENV", venv)
 }
 
-fn counted(packages: usize) -> String {
-    if packages == 1 { "1 package".to_owned() } else { format!("{packages} packages") }
+fn counted(packages: &str) -> String {
+    if packages == "1" { "1 package".to_owned() } else { format!("{packages} packages") }
 }
 
 buildpack_main!(PipBuildpack);
@@ -209,18 +211,18 @@ mod tests {
 
     fn made_from(requirements: &str, install: &[&str]) -> LayerMetadata {
         LayerMetadata {
-            format: LAYER_FORMAT,
+            format: LAYER_FORMAT.to_owned(),
             python: "3.13".to_owned(),
             distribution: "debian 13".to_owned(),
             requirements: requirements.to_owned(),
             install: install.iter().map(|package| (*package).to_owned()).collect(),
-            packages: 0,
+            packages: String::new(),
         }
     }
 
     #[test]
     fn an_environment_is_used_again_only_for_the_very_same_wish() {
-        let made = LayerMetadata { packages: 9, ..made_from("abc", &["gunicorn==1"]) };
+        let made = LayerMetadata { packages: "9".into(), ..made_from("abc", &["gunicorn==1"]) };
         assert!(made.serves(&made_from("abc", &["gunicorn==1"])));
         assert!(!made.serves(&made_from("abd", &["gunicorn==1"])));
         assert!(!made.serves(&made_from("abc", &[])));

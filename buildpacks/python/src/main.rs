@@ -24,14 +24,14 @@ use std::{
 use thiserror::Error;
 
 /// Changes when the layer's content does, so that an older one is made again.
-const LAYER_FORMAT: u32 = 1;
+const LAYER_FORMAT: &str = "1";
 
 struct PythonBuildpack;
 
-/// What the layer was made for.
+/// What the layer was made for. No numbers: the reference lifecycle gives a whole number back as a fraction.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct LayerMetadata {
-    format: u32,
+    format: String,
     version: String,
 }
 
@@ -71,7 +71,7 @@ impl Buildpack for PythonBuildpack {
         if !interpreter.is_file() {
             return Err(PythonError::Missing(interpreter).into());
         }
-        let wanted = LayerMetadata { format: LAYER_FORMAT, version: choice.version.clone() };
+        let wanted = LayerMetadata { format: LAYER_FORMAT.to_owned(), version: choice.version.clone() };
         let layer = context.cached_layer(
             layer_name!("python"),
             CachedLayerDefinition {
