@@ -34,7 +34,7 @@ clean: ## end the platform of make run and remove its data, mounts, rules and ra
 	@tools/clean.sh "$(DATA)"
 
 bench: ## measure pushes, starts and memory on a platform of its own (bench/README.md says how to steer it)
-	@tools/bench.sh $(SECTION)
+	@tools/bench.sh
 
 fuzz: ## feed the parsers of outside bytes with what breaks them (SECONDS=30 each, TARGET=one; fuzz/README.md)
 	@tools/fuzz.sh "$(SECONDS)" "$(TARGET)"

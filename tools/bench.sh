@@ -8,4 +8,4 @@ cd "$root"
 cargo build --workspace --bins
 WINDLASS_TEST_BASE=$("$root/tools/base.sh")
 export WINDLASS_TEST_BASE
-exec cargo run --quiet -p windlass-bench -- "$@"
+exec cargo run --quiet -p windlass-bench

@@ -29,9 +29,9 @@ const PARTS: [&str; 7] = [
 ];
 
 /// One push.
-struct Push {
+pub(crate) struct Push {
     /// From the start of `git push` to the answer.
-    whole: Duration,
+    pub(crate) whole: Duration,
     /// From the start of `git push` to its end.
     ended: Duration,
     parts: [Duration; 7],
@@ -80,23 +80,25 @@ pub(crate) fn changed(
 
 /// Pushes empty commits: the tree is the same, so is the image.
 pub(crate) fn unchanged(table: &mut Table, tool: &Tool<'_>, times: u64) -> Result<()> {
-    let (mut whole, mut builds) = (Vec::new(), Vec::new());
-    for _ in 0..times {
-        tool.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing"])?;
-        let began = SystemTime::now();
-        let pushed = tool.push();
-        let until_end = began.elapsed()?;
-        ensure!(pushed.status == 0, "the push of an empty commit failed:\n{}", pushed.text);
-        whole.push(until_end);
-        builds.push(step(&run(tool, number(&pushed.text)?)?, "build")?);
-    }
+    let pushes = (0..times).map(|_| empty(tool)).collect::<Result<Vec<_>>>()?;
     table.heading(format!("{}: push of an empty commit", tool.name));
-    table.seconds("until git push ends", &whole);
-    table.seconds("  build", &builds);
+    table.seconds("until git push ends", &pushes.iter().map(|push| push.0).collect::<Vec<_>>());
+    table.seconds("  build", &pushes.iter().map(|push| push.1).collect::<Vec<_>>());
     Ok(())
 }
 
-fn show(table: &mut Table, pushes: &[Push]) {
+/// Pushes one empty commit: until `git push` ends, and the build step in it.
+pub(crate) fn empty(tool: &Tool<'_>) -> Result<(Duration, Duration)> {
+    tool.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing"])?;
+    let began = SystemTime::now();
+    let pushed = tool.push();
+    let whole = began.elapsed()?;
+    ensure!(pushed.status == 0, "the push of an empty commit failed:\n{}", pushed.text);
+    Ok((whole, step(&run(tool, number(&pushed.text)?)?, "build")?))
+}
+
+/// The rows of these pushes, part by part.
+pub(crate) fn show(table: &mut Table, pushes: &[Push]) {
     let column = |time: &dyn Fn(&Push) -> Duration| pushes.iter().map(time).collect::<Vec<_>>();
     table.seconds("until the answer holds the line", &column(&|push| push.whole));
     for (index, part) in PARTS.iter().enumerate() {
@@ -113,7 +115,7 @@ struct Seen {
 }
 
 /// Pushes what is committed and waits until the page holds `phrase`.
-fn push(world: &World, tool: &Tool<'_>, phrase: &str) -> Result<Push> {
+pub(crate) fn push(world: &World, tool: &Tool<'_>, phrase: &str) -> Result<Push> {
     let over = AtomicBool::new(false);
     let (began, ended, text, seen) = thread::scope(|scope| -> Result<_> {
         let watcher = scope.spawn(|| watch(world, tool, phrase, &over));
@@ -170,13 +172,13 @@ fn since(later: SystemTime, earlier: SystemTime) -> Duration {
 }
 
 /// The run's number in what the pusher read: `· run 12 ·`.
-fn number(text: &str) -> Result<u64> {
+pub(crate) fn number(text: &str) -> Result<u64> {
     let found = text.split("· run ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
     found.with_context(|| format!("the push names no run:\n{text}"))
 }
 
 /// `windlass runs show N --json`
-fn run(tool: &Tool<'_>, number: u64) -> Result<Value> {
+pub(crate) fn run(tool: &Tool<'_>, number: u64) -> Result<Value> {
     let shown = tool.cli(&["runs", "show", &number.to_string(), "--json"]);
     ensure!(shown.status == 0, "runs show {number}: {}", shown.text);
     serde_json::from_str(&shown.text)
@@ -184,14 +186,14 @@ fn run(tool: &Tool<'_>, number: u64) -> Result<Value> {
 }
 
 /// How long a step of a run took.
-fn step(run: &Value, name: &str) -> Result<Duration> {
+pub(crate) fn step(run: &Value, name: &str) -> Result<Duration> {
     let steps = run["steps"].as_array().context("a run without steps")?;
     let step = steps.iter().find(|step| step["name"] == name).with_context(|| format!("no step `{name}`"))?;
     Ok(Duration::from_millis(step["milliseconds"].as_u64().with_context(|| format!("`{name}` has no time"))?))
 }
 
 /// The rows of a run's log, which carry microseconds: `windlass runs show N --follow --json`
-fn rows(tool: &Tool<'_>, number: u64) -> Result<Vec<Value>> {
+pub(crate) fn rows(tool: &Tool<'_>, number: u64) -> Result<Vec<Value>> {
     let shown = tool.cli(&["runs", "show", &number.to_string(), "--follow", "--json"]);
     ensure!(shown.status == 0, "runs show {number} --follow: {}", shown.text);
     let rows = shown.text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -199,7 +201,7 @@ fn rows(tool: &Tool<'_>, number: u64) -> Result<Vec<Value>> {
 }
 
 /// When a step wrote its first row, which is what each station does first.
-fn first_row(rows: &[Value], step: &str) -> Result<SystemTime> {
+pub(crate) fn first_row(rows: &[Value], step: &str) -> Result<SystemTime> {
     let ending = format!("/{step}");
     let mine =
         rows.iter().filter(|row| row["stream"].as_str().is_some_and(|stream| stream.ends_with(&ending)));

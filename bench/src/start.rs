@@ -5,7 +5,7 @@
 //! timed in the same way: from the moment the process is no longer the one that waits to become the launcher, to the
 //! first answer on its port.
 
-use crate::table::{Table, median};
+use crate::table::{Table, middle};
 use anyhow::{Context, Result, bail, ensure};
 use model::Paths;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -49,8 +49,7 @@ target=$1 layers=$2
 
 /// Measures both in turns; the first round of each only warms the page cache.
 pub(crate) fn compare(world: &World, table: &mut Table, tool: &str, times: u64) -> Result<()> {
-    let run = Path::new("/run").join(world.data.file_name().context("a data directory has a name")?);
-    let paths = Paths::new(&world.data, run);
+    let paths = paths(world)?;
     let spec = live(&paths, tool)?;
     let root = copy(&paths, &spec, tool)?;
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
@@ -65,15 +64,25 @@ pub(crate) fn compare(world: &World, table: &mut Table, tool: &str, times: u64) 
     table.heading(format!("{tool}: start of the application, from exec of the launcher to the first answer"));
     table.seconds("in its sandbox", &inside);
     table.seconds("outside", &outside);
-    let ratio = sorted_median(&inside) / sorted_median(&outside);
+    let ratio = middle(&inside) / middle(&outside);
     table.words(format!("medians: {ratio:.2} times as long in the sandbox"));
     Ok(())
 }
 
-fn sorted_median(times: &[Duration]) -> f64 {
-    let mut seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
-    seconds.sort_by(f64::total_cmp);
-    median(&seconds)
+/// The application's own start, outside of every sandbox and container; the first one only warms the page cache.
+pub(crate) fn own(world: &World, tool: &str, times: u64) -> Result<Vec<Duration>> {
+    let paths = paths(world)?;
+    let spec = live(&paths, tool)?;
+    let root = copy(&paths, &spec, tool)?;
+    time_outside(&spec, &root)?;
+    let starts = (0..times).map(|_| time_outside(&spec, &root)).collect();
+    fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
+    starts
+}
+
+fn paths(world: &World) -> Result<Paths> {
+    let run = Path::new("/run").join(world.data.file_name().context("a data directory has a name")?);
+    Ok(Paths::new(&world.data, run))
 }
 
 /// What serve asked for when it started the tool, as the helper wrote it down.

@@ -35,10 +35,29 @@ impl Table {
         }
     }
 
+    /// How many times as good as a peer, beside the goal.
+    pub(crate) fn ratio(&mut self, what: &str, ratio: f64, goal: f64) {
+        let verdict = if ratio >= goal { "reached" } else { "MISSED" };
+        self.words(format!("{what}: {ratio:.1} times; goal at least {goal:.1}: {verdict}"));
+    }
+
+    /// A number that is to stay below another.
+    pub(crate) fn below(&mut self, what: &str, number: f64, unit: &str, goal: f64) {
+        let verdict = if number < goal { "reached" } else { "MISSED" };
+        self.words(format!("{what}: {number:.3} {unit}; goal below {goal:.3} {unit}: {verdict}"));
+    }
+
     /// One row that says something else.
     pub(crate) fn words(&mut self, text: impl Into<String>) {
         self.rows.push(Row::Words(text.into()));
     }
+}
+
+/// The median of times, in seconds.
+pub(crate) fn middle(times: &[Duration]) -> f64 {
+    let mut seconds: Vec<f64> = times.iter().map(Duration::as_secs_f64).collect();
+    seconds.sort_by(f64::total_cmp);
+    median(&seconds)
 }
 
 /// The middle one of sorted numbers; of two, their mean.
