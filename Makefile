@@ -33,7 +33,7 @@ check: ## formatting and lints
 clean: ## end the platform of make run and remove its data, mounts, rules and ranges
 	@tools/clean.sh "$(DATA)"
 
-bench: ## measure pushes, starts and memory on a platform of its own (bench/README.md says how to steer it)
+bench: ## measure the platform, beside peers where there are some (ONLY=pack; bench/README.md says how to steer it)
 	@tools/bench.sh
 
 fuzz: ## feed the parsers of outside bytes with what breaks them (SECONDS=30 each, TARGET=one; fuzz/README.md)
