@@ -78,6 +78,14 @@ fn a_release_that_never_answers_says_why_and_the_old_one_stays() {
         tool.push().failed().says("v1 never got healthy").says(words).says("Nothing is live yet.");
         assert_ne!(tool.get("/").status, 200, "{name}");
     }
+    for (name, main, words) in [
+        ("done", "sys.exit(0)", "It ended with status 0 before it answered."),
+        ("greedy", "b\"x\" * (700 << 20)", "killed: memory 512 MiB."),
+    ] {
+        let tool = world.tool(name, "stdlib-http");
+        tool.edit("app.py", "def main():", &format!("def main():\n    {main}"));
+        tool.push().failed().says("v1 never got healthy").says(words).says("Nothing is live yet.");
+    }
 }
 
 #[test]

@@ -36,7 +36,8 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
     // This engine has just become the only one: no earlier claim is alive.
     line.store.take_over().await?;
     let worker = format!("serve {}", std::process::id());
-    let room = Arc::new(Semaphore::new(line.settings.parallel as usize));
+    // One more for a rollback, which waits for no build.
+    let room = Arc::new(Semaphore::new(line.settings.parallel as usize + 1));
     let mut stations = JoinSet::new();
     let trouble = Arc::new(Trouble::default());
     let mut aged = Instant::now();

@@ -204,11 +204,14 @@ fn explain_end(ended: &Ended, memory_limit: u64) -> (&'static str, String, Strin
     if ended.killed_by == Some(KilledBy::Memory) || ended.memory_kills > 0 {
         return out_of_memory(memory_limit);
     }
-    (
-        "deploy-ended",
-        format!("It ended with status {} before it answered.", ended.status),
-        "`windlass logs` shows its last words.".to_owned(),
-    )
+    let what = format!("It ended with status {} before it answered.", ended.status);
+    let hint = match ended.status {
+        0 => {
+            "A web process goes on for as long as it shall answer; the command may have gone to the background."
+        }
+        _ => "`windlass logs` shows its last words.",
+    };
+    ("deploy-ended", what, hint.to_owned())
 }
 
 /// Nothing took a connection on the port: where does it listen instead?

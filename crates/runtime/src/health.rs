@@ -11,6 +11,8 @@ use tokio::{net::TcpStream, time::Instant};
 
 /// The port that a tool's process is told to listen on (interfaces: Toolforge's port).
 pub const PORT: u16 = 8000;
+/// How long one connection may take, on this machine.
+const CONNECT_TIME: Duration = Duration::from_millis(250);
 /// How long one question may take.
 const QUESTION_TIME: Duration = Duration::from_secs(5);
 
@@ -55,8 +57,10 @@ pub async fn wait(address: Ipv4Addr, check: &Check) -> Result<(), Unhealthy> {
 }
 
 async fn ask(address: Ipv4Addr, check: &Check) -> Result<(), Unhealthy> {
-    let stream =
-        TcpStream::connect(SocketAddr::from((address, PORT))).await.map_err(|_| Unhealthy::Refused)?;
+    let connect = TcpStream::connect(SocketAddr::from((address, PORT)));
+    // A lost first packet is repeated by the kernel after a second; asking again is quicker.
+    let connected = tokio::time::timeout(CONNECT_TIME, connect).await.map_err(|_| Unhealthy::Silent)?;
+    let stream = connected.map_err(|_| Unhealthy::Refused)?;
     let silent = |_| Unhealthy::Silent;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(silent)?;

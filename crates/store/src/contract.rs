@@ -60,6 +60,7 @@ macro_rules! contract {
             fairness {
                 the_tool_with_the_fewest_running_steps_goes_first_then_the_oldest,
                 a_tool_never_runs_more_than_its_share_nor_the_machine_more_than_it_can,
+                a_rollback_waits_for_no_build,
                 releases_of_one_tool_never_run_side_by_side,
                 workers_that_race_never_get_the_same_step,
             }

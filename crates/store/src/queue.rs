@@ -48,9 +48,9 @@ pub struct Claiming<'a> {
     pub now: Timestamp,
     /// How long the claim holds without a beat.
     pub lease: Duration,
-    /// Most steps of one tool that run at once.
+    /// Most steps of one tool that run at once, and one more for a rollback.
     pub per_tool: u32,
-    /// Most steps that run at once.
+    /// Most steps that run at once, and one more for a rollback.
     pub per_machine: u32,
 }
 

@@ -264,11 +264,11 @@ const CANDIDATES: &str = "
     SELECT steps.id, steps.kind, steps.run, steps.fence, steps.tool
     FROM steps JOIN tools ON tools.id = steps.tool LEFT JOIN busy ON busy.tool = steps.tool
     WHERE steps.state = 'ready' AND steps.not_before <= ?
-      AND coalesce(busy.steps, 0) < ?
-      AND (SELECT coalesce(sum(busy.steps), 0) FROM busy) < ?
+      AND coalesce(busy.steps, 0) < ? + (steps.exclusive AND steps.position = 0)
+      AND (SELECT coalesce(sum(busy.steps), 0) FROM busy) < ? + (steps.exclusive AND steps.position = 0)
       AND NOT (steps.exclusive AND coalesce(busy.exclusive, 0))
-    ORDER BY steps.lane = 'platform', coalesce(busy.steps, 0), steps.position = 0, tools.served,
-        steps.turn, steps.position
+    ORDER BY steps.lane = 'platform', coalesce(busy.steps, 0), steps.position = 0 AND NOT steps.exclusive,
+        tools.served, steps.turn, steps.position
     LIMIT 1";
 
 fn candidates<'q>(claiming: &Claiming<'_>) -> Query<'q> {

@@ -42,6 +42,22 @@ pub async fn a_tool_never_runs_more_than_its_share_nor_the_machine_more_than_it_
     assert!(town.store.claim_step(&one_each).await.unwrap().is_none(), "every tool has its share");
 }
 
+pub async fn a_rollback_waits_for_no_build(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let old = town.release(&tool, 1).await;
+    let by = town.run(old.run).await.by;
+    let narrow = Claiming { per_tool: 1, per_machine: 1, ..town.claiming() };
+    let plan = town.store.claim_step(&narrow).await.unwrap().unwrap();
+    assert_eq!(plan.kind, StepKind::Plan);
+    let neighbour = town.tool("neighbour").await;
+    town.push(&neighbour, "main", 2).await;
+    assert!(town.store.claim_step(&narrow).await.unwrap().is_none(), "the machine is full");
+    let rollback = town.store.record_rollback(tool.id, old.number, by).await.unwrap();
+    let deploy = town.store.claim_step(&narrow).await.unwrap().unwrap();
+    assert_eq!((deploy.run, deploy.kind), (rollback.run, StepKind::Deploy));
+    assert!(town.store.claim_step(&narrow).await.unwrap().is_none(), "it makes no room for others");
+}
+
 pub async fn releases_of_one_tool_never_run_side_by_side(town: &Town) {
     let tool = town.tool("wordcount").await;
     let first = town.push(&tool, "main", 1).await.run;
