@@ -13,6 +13,7 @@ pub mod operator;
 mod problems;
 mod production_branch;
 pub mod pushes;
+pub mod quota;
 pub mod registry;
 pub mod releases;
 pub mod retries;

@@ -44,6 +44,7 @@ pub(crate) fn forbidden(action: Action, tool: Option<&ToolName>) -> Problem {
         Action::PushImages => ("push images", "maintainers and owners"),
         Action::DeleteImages => ("delete images", "maintainers and owners"),
         Action::DeleteTool => ("delete it", "owners"),
+        Action::SetQuota => ("say how much storage it may use", "operators of the platform"),
         Action::ManageMembers => ("change its members", "owners"),
         Action::ManageUsers => ("manage users", "operators"),
         Action::ReadStorage => ("see the platform's storage", "operators"),
@@ -128,6 +129,16 @@ fn conflicting(conflict: &Conflict) -> Problem {
             .hint("`windlass runs show NUMBER` tells how it ended"),
         Conflict::RunOpen(_) => problem("run-open", "the run goes on")
             .hint("`windlass runs cancel NUMBER` ends it; then it can be tried again"),
+        Conflict::QuotaExceeded { .. } => Problem::new(
+            "quota-storage",
+            507,
+            "the tool's storage is full",
+            conflict.to_string(),
+        )
+        .hint(
+            "delete images under import/ that are no longer needed (`skopeo delete`), or ask an operator for \
+                 more; old releases and caches of old branches go by themselves",
+        ),
         Conflict::TooManyRepositories(_) => problem("registry-repositories", "too many repositories")
             .hint("delete the manifests of one that is no longer needed, or ask the operator"),
         Conflict::TooManyUploads(_) => problem("registry-uploads", "too many unfinished uploads")

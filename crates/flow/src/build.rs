@@ -10,11 +10,14 @@ use lifecycle::{
     export::{LayerKind, Previous, Report, Request},
     restore,
 };
-use model::{DiffId, LogStream, Timestamp, run::StepKind};
+use model::{
+    DiffId, LogStream, Problem, Timestamp,
+    run::{Cause, StepKind},
+};
 use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec, State};
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
-use store::{BuildMemory, Image, ImageLayer, Layer, Run, StoreError, Tool};
+use store::{BuildMemory, Conflict, Image, ImageLayer, Layer, Run, StoreError, Tool};
 
 /// Name and group of the user that buildpacks run as, inside the image (`CNB_USER_ID`).
 const USER_ID: u32 = 1000;
@@ -104,7 +107,7 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
         clean(line, run).await;
         return Err(error);
     }
-    let report = export(line, run, &names, previous).await?;
+    let report = export(line, run, &names, previous, &mut log).await?;
     clean(line, run).await;
     let text = summary(words.summary, &report, Duration::from_micros(ended.wall_microseconds));
     log.say(&text);
@@ -208,12 +211,13 @@ async fn export(
     run: &Run,
     names: &Names,
     previous: Option<Previous>,
+    log: &mut StepLog,
 ) -> Result<Report, StationError> {
     let request = request(line, run, previous);
     for _ in 0..EXPORTS {
         let report = line.runtime.export(&names.sandbox, &request).await?;
         if hold(line, names, &report).await? {
-            keep(line, run, &report).await?;
+            keep(line, run, &report, log).await?;
             return Ok(report);
         }
     }
@@ -236,7 +240,7 @@ async fn hold(line: &Line, names: &Names, report: &Report) -> Result<bool, Stati
 }
 
 /// Rows for the image, and what the next build starts from.
-async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationError> {
+async fn keep(line: &Line, run: &Run, report: &Report, log: &mut StepLog) -> Result<(), StationError> {
     let base = line.base.run.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
     let own = report.layers.iter().map(|layer| (layer.diff_id, layer.blob, layer.blob_bytes));
     let layers =
@@ -249,13 +253,35 @@ async fn keep(line: &Line, run: &Run, report: &Report) -> Result<(), StationErro
         layers,
         created_at: Timestamp::now(),
     };
-    line.store.put_image(&image).await?;
+    line.store.put_image(&image).await.map_err(full)?;
     let metadata = serde_json::to_value(&report.next).map_err(|error| {
         StationError::Inconsistent(format!("a build's memory cannot be written: {error}"))
     })?;
     let cache: Vec<DiffId> = report.cache_layers.iter().map(|layer| layer.diff_id).collect();
     let memory = BuildMemory { image: report.digest, metadata };
-    Ok(line.store.remember_build(run.tool, &run.ref_name, &memory, &cache).await?)
+    match line.store.remember_build(run.tool, &run.ref_name, &memory, &cache).await {
+        // A cache only makes the next build faster.
+        Err(StoreError::Conflict(Conflict::QuotaExceeded { usage, .. })) => {
+            log.say(&format!(
+                "what this build would keep for the next one does not fit: the tool uses {usage}"
+            ));
+            Ok(line.store.remember_build(run.tool, &run.ref_name, &memory, &[]).await?)
+        }
+        remembered => Ok(remembered?),
+    }
+}
+
+/// An image that does not fit is the tool's to make room for.
+fn full(error: StoreError) -> StationError {
+    match error {
+        StoreError::Conflict(conflict @ Conflict::QuotaExceeded { .. }) => {
+            let problem = Problem::new("quota-storage", 507, "the image does not fit", conflict.to_string());
+            let hint = "`windlass quota` shows what takes how much. Delete images under import/ that are no longer \
+                        needed, make this one smaller, or ask an operator for more.";
+            StationError::told(Cause::Refused, problem.hint(hint))
+        }
+        error => error.into(),
+    }
 }
 
 /// `python 3.13 reused · pip 9 packages reused · app 41 kB   0.3 s`: the buildpacks' own words, then what is new.

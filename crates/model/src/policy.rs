@@ -135,6 +135,8 @@ actions! {
     PushImages = "image.push",
     /// Delete such a one.
     DeleteImages = "image.delete",
+    /// Say how much storage a tool may use.
+    SetQuota = "quota.set",
 }
 
 impl fmt::Display for Action {
@@ -206,7 +208,7 @@ fn least_role(action: Action) -> Option<Role> {
         | Action::RollBack
         | Action::PushImages
         | Action::DeleteImages => Role::Maintainer,
-        Action::DeleteTool | Action::ManageMembers => Role::Owner,
+        Action::DeleteTool | Action::ManageMembers | Action::SetQuota => Role::Owner,
         Action::WhoAmI
         | Action::ManageUsers
         | Action::ReadStorage
@@ -225,7 +227,9 @@ fn may_on_tool(action: Action, role: Option<Role>, operator: bool) -> Decision {
         action,
         Action::PushCode | Action::PushImages | Action::RetryRun | Action::ConfigureTool | Action::RollBack
     );
-    if role.is_some_and(|role| role >= least) || (operator && !for_members) {
+    // The storage is the platform's: its tools' owners ask for more.
+    let for_operators = action == Action::SetQuota;
+    if role.is_some_and(|role| role >= least && !for_operators) || (operator && !for_members) {
         Decision::Allowed
     } else if role.is_some() || operator {
         Decision::Forbidden

@@ -67,7 +67,11 @@ impl From<Problem> for Refusal {
             ("registry-blob", _) => (404, "BLOB_UNKNOWN"),
             ("registry-upload", _) => (404, "BLOB_UPLOAD_UNKNOWN"),
             ("registry-blob-unknown", _) => (400, "MANIFEST_BLOB_UNKNOWN"),
-            ("registry-blob-used" | "registry-manifest-used" | "registry-repositories", _) => (403, "DENIED"),
+            // Clients give up at once and print the sentence; 507 and the like they try again and again.
+            (
+                "quota-storage" | "registry-blob-used" | "registry-manifest-used" | "registry-repositories",
+                _,
+            ) => (403, "DENIED"),
             ("registry-uploads", _) => (429, "TOOMANYREQUESTS"),
             (_, 401) => (401, "UNAUTHORIZED"),
             (_, 403) => (403, "DENIED"),

@@ -11,6 +11,7 @@ pub mod fairness;
 pub mod layers;
 pub mod people;
 pub mod queue;
+pub mod registry;
 pub mod retention;
 pub mod tools;
 mod town;
@@ -87,6 +88,15 @@ macro_rules! contract {
                 a_rollback_is_a_run_that_only_deploys_and_the_newer_wish_wins,
                 a_failed_release_spends_its_number,
                 replicas_are_found_again,
+            }
+            registry {
+                a_manifest_needs_its_blobs_and_keeps_them,
+                a_file_goes_only_when_nothing_names_its_blob,
+                what_releases_name_can_be_pulled_and_nothing_else,
+                an_upload_ends_once,
+                storage_counts_each_thing_once_and_what_does_not_fit_is_not_kept,
+                the_ledger_adds_up_after_any_history,
+                sixty_four_at_once_never_exceed_the_quota,
             }
             layers {
                 a_layer_in_use_is_not_retired,

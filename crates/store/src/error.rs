@@ -80,6 +80,8 @@ pub enum Conflict {
     CurrentReleaseMoved { expected: Option<u64>, found: Option<u64> },
     #[error("a layer of this is being removed or was never stored: {0}")]
     LayerMissing(DiffId),
+    #[error("the tool uses {usage}, and this needs {} more", crate::quotas::size(*more_bytes))]
+    QuotaExceeded { usage: crate::Usage, more_bytes: u64 },
     #[error("the tool has {0} repositories, and may not have more")]
     TooManyRepositories(u32),
     #[error("the tool has {0} unfinished uploads, and may not have more")]

@@ -58,7 +58,7 @@ pub trait Images: Send + Sync {
     /// Storing the same image again only says that this run built it, too.
     ///
     /// # Errors
-    /// `LayerMissing`, `NotFound("tool")`, `NotFound("run")`.
+    /// `LayerMissing`, `QuotaExceeded`, `NotFound("tool")`, `NotFound("run")`.
     async fn put_image(&self, image: &Image) -> Result<(), StoreError>;
 
     async fn image(&self, tool: ToolId, digest: &Digest) -> Result<Image, StoreError>;
@@ -67,7 +67,7 @@ pub trait Images: Send + Sync {
     /// until the next call for this branch.
     ///
     /// # Errors
-    /// `LayerMissing`, `NotFound("image")`.
+    /// `LayerMissing`, `QuotaExceeded`, `NotFound("image")`.
     async fn remember_build(
         &self,
         tool: ToolId,

@@ -15,6 +15,7 @@ pub mod layers;
 pub mod manifests;
 pub mod members;
 pub mod queue;
+pub mod quotas;
 pub mod releases;
 pub mod replicas;
 pub mod repositories;
@@ -34,6 +35,7 @@ pub use layers::{Layer, LayerTotals, Layers};
 pub use manifests::{Manifest, Manifests, NewManifest};
 pub use members::{Member, Members};
 pub use queue::{Beat, Claim, ClaimedStep, Claiming, NewPush, Queue, Recorded};
+pub use quotas::{Quotas, Usage};
 pub use releases::{NewRelease, Release, ReleaseProcess, ReleaseState, Releases};
 pub use replicas::{Replica, ReplicaState, Replicas};
 pub use repositories::{Repositories, RepositoryId};
@@ -63,6 +65,7 @@ pub trait Store:
     + Uploads
     + RegistryTokens
     + Scrubs
+    + Quotas
     + Audit
 {
 }
@@ -85,6 +88,7 @@ impl<T> Store for T where
         + Uploads
         + RegistryTokens
         + Scrubs
+        + Quotas
         + Audit
 {
 }

@@ -34,9 +34,6 @@ pub trait Repositories: Send + Sync {
     /// a configuration's stands in its manifest only.
     async fn released_blob(&self, tool: ToolId, digest: &Digest) -> Result<Option<Option<u64>>, StoreError>;
 
-    /// Removes a tool's repositories with all that is in them.
-    async fn remove_repositories(&self, tool: ToolId) -> Result<(), StoreError>;
-
     /// Removes unfinished uploads and blobs without a manifest whose time has come; gives the ids of those uploads,
     /// whose files are the caller's to remove.
     async fn expire_uploads(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;

@@ -19,7 +19,7 @@ pub struct Upload {
 #[async_trait]
 pub trait Uploads: Send + Sync {
     /// # Errors
-    /// `TooManyUploads` when the tool has `max_per_tool` of them; `QuotaExceeded` when nothing more fits.
+    /// `TooManyUploads` when the tool has `max_per_tool` of them.
     async fn open_upload(&self, upload: &Upload, max_per_tool: u32) -> Result<(), StoreError>;
 
     /// `None`: never was, has ended, or belongs to another repository.

@@ -2,6 +2,7 @@
 
 mod identity;
 mod logs;
+mod quota;
 mod runs;
 mod storage;
 mod tools;
@@ -36,6 +37,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/tools/{tool}", get(tools::status).delete(tools::delete))
         .route("/tools/{tool}/production-branch", put(tools::set_production_branch))
         .route("/tools/{tool}/on-new-push", put(tools::set_on_new_push))
+        .route("/tools/{tool}/quota", get(quota::show).put(quota::set))
         .route("/tools/{tool}/stop", post(tools::stop))
         .route("/tools/{tool}/start", post(tools::start))
         .route("/tools/{tool}/restart", post(tools::restart))

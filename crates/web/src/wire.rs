@@ -130,6 +130,28 @@ pub struct NewPushRule {
     pub on_new_push: Option<OnNewPush>,
 }
 
+/// `GET /tools/{tool}/quota`: its storage in bytes. What two kinds share counts for the first of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    pub used_bytes: u64,
+    pub limit_bytes: u64,
+    /// Layers of images that builds made.
+    pub images_bytes: u64,
+    /// What builds keep for the next one.
+    pub caches_bytes: u64,
+    /// What members pushed to the registry.
+    pub pushed_bytes: u64,
+    pub uploads_bytes: u64,
+}
+
+/// `PUT /tools/{tool}/quota`, answered with the [`Quota`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewQuota {
+    /// Null: as the platform is set.
+    pub bytes: Option<u64>,
+}
+
 /// One tool.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tool {

@@ -13,6 +13,7 @@ mod login;
 mod logs;
 mod output;
 mod people;
+mod quota;
 mod releases;
 mod remotes;
 mod rollbacks;
@@ -63,6 +64,7 @@ async fn ask(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Whoami => login::whoami(common).await?,
         Verb::Tools(verb) => tools::tools(common, verb).await?,
         Verb::Status => status::status(common).await?,
+        Verb::Quota => quota::quota(common).await?,
         Verb::Runs(verb) => return runs::runs(common, verb).await,
         Verb::Releases { page } => releases::releases(common, page).await?,
         Verb::Rollback { release } => return rollbacks::rollback(common, *release).await,

@@ -94,7 +94,7 @@ async fn serve(settings: &Settings) -> Result<()> {
         upload_time: Duration::from_secs(settings.git.max_upload_seconds),
     };
     let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places, limits };
-    let registry = registry::Door::new(Arc::clone(&app), &paths);
+    let registry = registry_door(&app, settings).await?;
     let routes = web::router(app).merge(door.routes()).merge(registry.clone().routes());
 
     let (stop, stopped) = watch::channel(false);
@@ -154,6 +154,13 @@ async fn serve(settings: &Settings) -> Result<()> {
         ended??;
     }
     Ok(())
+}
+
+/// The registry, and the quota that its pushes and every build are held to.
+async fn registry_door(app: &Arc<App>, settings: &Settings) -> Result<registry::Door> {
+    let per_tool = settings.storage.per_tool_mebibytes.saturating_mul(MIB);
+    app.set_default_quota(per_tool).await.context("cannot keep the quota of storage.per_tool_mebibytes")?;
+    Ok(registry::Door::new(Arc::clone(app), &settings.paths()))
 }
 
 /// What serve does side by side; each gives its name when it ends without an error.

@@ -103,6 +103,8 @@ pub(crate) struct Storage {
     pub reserve_mebibytes: Option<u64>,
     /// Most that layers and their blobs may take, in MiB; by default what the disk holds.
     pub max_mebibytes: Option<u64>,
+    /// What one tool's images, caches and pushed images may take, in MiB; `windlass tools set` gives one more.
+    pub per_tool_mebibytes: u64,
     /// Days after which a branch that was not built loses its caches.
     pub keep_builds_days: u64,
     /// Seconds between two rounds that remove what nobody needs.
@@ -192,6 +194,7 @@ impl Default for Storage {
             collect_seconds: 60,
             scrub_days: 7,
             scrub_mebibytes_per_second: 50,
+            per_tool_mebibytes: 10 * 1024,
         }
     }
 }

@@ -36,7 +36,9 @@ impl App {
         if bytes > MAX_BLOB_BYTES {
             return Err(problems::bad_request("this blob is too large", "no blob may be larger than 64 GiB"));
         }
-        self.repository_row(repository).await.map(drop)
+        self.repository_row(repository).await?;
+        let fits = self.store.check_quota(repository.tool, bytes).await;
+        fits.map_err(|error| problems::store("looking at the quota", &error))
     }
 
     /// Begins an upload.

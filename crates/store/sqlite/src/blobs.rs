@@ -3,6 +3,7 @@
 use crate::{
     columns::{plain, text, whole},
     open::Sqlite,
+    quotas::tool_of,
 };
 use async_trait::async_trait;
 use model::{Digest, Timestamp};
@@ -24,6 +25,8 @@ impl Blobs for Sqlite {
         upload: Option<&str>,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
+        let tool = tool_of(&mut work, repository).await?;
+        let before = work.used_bytes(&tool).await?;
         if let Some(upload) = upload
             && work.run(query("DELETE FROM uploads WHERE id = ?").bind(upload)).await? == 0
         {
@@ -38,6 +41,7 @@ impl Blobs for Sqlite {
         .bind(whole(size_bytes))
         .bind(lease_until.0);
         work.run(add).await?;
+        self.within_quota(&mut work, &tool, before).await?;
         work.commit().await
     }
 

@@ -69,6 +69,7 @@ impl Images for Sqlite {
         let mut work = self.write().await?;
         work.need_tool(image.tool).await?;
         work.one("run", query("SELECT 1 FROM runs WHERE id = ?").bind(image.run.to_string())).await?;
+        let before = work.used_bytes(&image.tool.to_string()).await?;
         let row = query(
             "INSERT INTO images (tool, digest, run, config, created_at) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT (tool, digest) DO UPDATE SET run = excluded.run",
@@ -87,6 +88,7 @@ impl Images for Sqlite {
             for (position, layer) in (0..).zip(&image.layers) {
                 insert_layer(&mut work, image, position, layer).await?;
             }
+            self.within_quota(&mut work, &image.tool.to_string(), before).await?;
         }
         work.commit().await
     }
@@ -117,6 +119,7 @@ impl Images for Sqlite {
         let mut work = self.write().await?;
         let image = query("SELECT 1 FROM images WHERE tool = ? AND digest = ?");
         work.one("image", image.bind(tool.to_string()).bind(build.image.to_string())).await?;
+        let before = work.used_bytes(&tool.to_string()).await?;
         let row = query(
             "INSERT INTO builds (tool, ref_name, image, metadata, at) VALUES (?, ?, ?, ?, ?)
              ON CONFLICT (tool, ref_name) DO UPDATE SET
@@ -131,6 +134,7 @@ impl Images for Sqlite {
         let holder = cache_holder(tool, ref_name);
         work.run(query("DELETE FROM layer_use WHERE holder = ?").bind(&holder)).await?;
         hold(&mut work, &holder, cache_layers, None).await?;
+        self.within_quota(&mut work, &tool.to_string(), before).await?;
         work.commit().await
     }
 

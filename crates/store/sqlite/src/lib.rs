@@ -14,6 +14,7 @@ mod manifests;
 mod members;
 mod open;
 mod queue;
+mod quotas;
 mod releases;
 mod replicas;
 mod repositories;

@@ -3,6 +3,7 @@
 use crate::{
     columns::{plain, text, whole},
     open::Sqlite,
+    quotas::tool_of,
     work::Work,
 };
 use async_trait::async_trait;
@@ -52,6 +53,8 @@ impl Manifests for Sqlite {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
+        let tool = tool_of(&mut work, repository).await?;
+        let before = work.used_bytes(&tool).await?;
         need(&mut work, repository, new).await?;
         let Manifest { digest, media_type, body } = &new.manifest;
         let insert = query(
@@ -81,6 +84,7 @@ impl Manifests for Sqlite {
             );
             work.run(set.bind(repository.0).bind(tag).bind(digest.to_string()).bind(now.0)).await?;
         }
+        self.within_quota(&mut work, &tool, before).await?;
         work.commit().await
     }
 

@@ -28,6 +28,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "turns", include_str!("../migrations/0005_turns.sql")),
     (6, "registry", include_str!("../migrations/0006_registry.sql")),
     (7, "storage", include_str!("../migrations/0007_storage.sql")),
+    (10, "quotas", include_str!("../migrations/0010_quotas.sql")),
 ];
 
 /// The state of one platform in one file. Clones share the connections.

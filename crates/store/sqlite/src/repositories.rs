@@ -87,12 +87,6 @@ impl Repositories for Sqlite {
         Ok(config.map(|_| None))
     }
 
-    async fn remove_repositories(&self, tool: ToolId) -> Result<(), StoreError> {
-        let mut work = self.write().await?;
-        work.run(query("DELETE FROM repositories WHERE tool = ?").bind(tool.to_string())).await?;
-        work.commit().await
-    }
-
     async fn expire_uploads(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
         let mut work = self.write().await?;
         let ended = query("DELETE FROM uploads WHERE expires_at <= ? RETURNING id").bind(now.0);

@@ -202,6 +202,8 @@ impl Tools for Sqlite {
         let holders = format!("{}*", crate::images::cache_holder(id, ""));
         work.run(query("DELETE FROM layer_use WHERE holder GLOB ?").bind(holders)).await?;
         for delete in [
+            "DELETE FROM manifests WHERE repository IN (SELECT id FROM repositories WHERE tool = ?)",
+            "DELETE FROM repository_blobs WHERE repository IN (SELECT id FROM repositories WHERE tool = ?)",
             "DELETE FROM repositories WHERE tool = ?",
             "DELETE FROM builds WHERE tool = ?",
             "DELETE FROM image_layers WHERE tool = ?",

@@ -3,6 +3,7 @@
 use crate::{
     columns::{json, plain, text, time, to_json, whole},
     open::Sqlite,
+    quotas::tool_of,
     tokens::identity,
 };
 use async_trait::async_trait;
@@ -55,10 +56,15 @@ impl Uploads for Sqlite {
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
+        let found = query("SELECT repository FROM uploads WHERE id = ?").bind(id);
+        let repository = RepositoryId(plain(&work.one("upload", found).await?, "repository")?);
+        let tool = tool_of(&mut work, repository).await?;
+        let before = work.used_bytes(&tool).await?;
         let received = query("UPDATE uploads SET received_bytes = ?, expires_at = ? WHERE id = ?");
         if work.run(received.bind(whole(received_bytes)).bind(expires_at.0).bind(id)).await? == 0 {
             return Err(StoreError::NotFound("upload"));
         }
+        self.within_quota(&mut work, &tool, before).await?;
         work.commit().await
     }
 

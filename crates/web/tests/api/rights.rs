@@ -25,6 +25,8 @@ fn operations() -> Vec<(&'static str, &'static str, Option<Value>)> {
         ("DELETE", "/tools/shop", None),
         ("PUT", "/tools/shop/production-branch", Some(json!({ "branch": "live" }))),
         ("PUT", "/tools/shop/on-new-push", Some(json!({ "on_new_push": "queue" }))),
+        ("GET", "/tools/shop/quota", None),
+        ("PUT", "/tools/shop/quota", Some(json!({ "bytes": 1 }))),
         ("POST", "/tools/shop/stop", None),
         ("POST", "/tools/shop/start", None),
         ("POST", "/tools/shop/restart", None),

@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Tools(Tools),
     /// Show what a tool is doing now.
     Status,
+    /// Show how much storage a tool uses, and for what.
+    Quota,
     /// Show, cancel and retry runs: what each push set off.
     #[command(subcommand)]
     Runs(Runs),
@@ -127,6 +129,9 @@ pub(crate) enum Tools {
         /// Whether a new push ends earlier runs of its branch or waits for them; `default`: as the platform is set.
         #[arg(long, value_name = "RULE", group = "what", value_parser = ["supersede", "queue", "default"])]
         on_new_push: Option<String>,
+        /// For operators: storage that the tool may use, in MiB; `default`: as the platform is set.
+        #[arg(long, value_name = "MIB", group = "what", value_parser = mebibytes)]
+        quota_mebibytes: Option<Mebibytes>,
     },
     /// Delete a tool with its code, images and logs.
     Delete {
@@ -163,6 +168,18 @@ pub(crate) enum Runs {
         #[arg(long, short)]
         follow: bool,
     },
+}
+
+/// So much, or as much as the platform is set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mebibytes(pub(crate) Option<u64>);
+
+fn mebibytes(text: &str) -> Result<Mebibytes, String> {
+    match (text, text.parse()) {
+        ("default", _) => Ok(Mebibytes(None)),
+        (_, Ok(number)) => Ok(Mebibytes(Some(number))),
+        (_, Err(_)) => Err("a whole number of MiB, or `default`".to_owned()),
+    }
 }
 
 /// `v12` or `12`.

@@ -1,16 +1,17 @@
 //! `tools create|list|set|delete`, `stop`, `start`, `restart`.
 
 use super::{
-    arguments::{Common, Tools},
+    arguments::{Common, Mebibytes, Tools},
     client,
     failure::{Failure, local, usage},
     output::{Tone, printable},
     session::{Session, tool_name},
 };
-use model::{Problem, run::OnNewPush};
+use model::{Problem, limits::MIB, run::OnNewPush};
 use reqwest::Method;
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal};
+use store::quotas::size;
 use web::wire;
 
 pub(super) async fn tools(common: &Common, verb: &Tools) -> Result<(), Failure> {
@@ -18,8 +19,8 @@ pub(super) async fn tools(common: &Common, verb: &Tools) -> Result<(), Failure> 
     match verb {
         Tools::Create { name } => create(&session, name).await,
         Tools::List => list(&session).await,
-        Tools::Set { production_branch, on_new_push } => {
-            set(&session, production_branch.as_deref(), on_new_push.as_deref()).await
+        Tools::Set { production_branch, on_new_push, quota_mebibytes } => {
+            set(&session, production_branch.as_deref(), on_new_push.as_deref(), *quota_mebibytes).await
         }
         Tools::Delete { name, yes } => delete(&session, name, *yes).await,
     }
@@ -70,6 +71,7 @@ async fn set(
     session: &Session,
     production_branch: Option<&str>,
     on_new_push: Option<&str>,
+    quota: Option<Mebibytes>,
 ) -> Result<(), Failure> {
     let (tool, printer) = (session.tool()?, &session.printer);
     let mut answer = json!(null);
@@ -94,6 +96,15 @@ async fn set(
                 }
                 None => format!("a new push to {tool} does what the platform is set to"),
             })?;
+        }
+    }
+    if let Some(Mebibytes(mebibytes)) = quota {
+        let new = wire::NewQuota { bytes: mebibytes.map(|count| count.saturating_mul(MIB)) };
+        answer = session.client.send(Method::PUT, &["tools", tool, "quota"], &new).await?;
+        if !printer.json {
+            let quota: wire::Quota = client::read(&answer)?;
+            let (used, limit) = (size(quota.used_bytes), size(quota.limit_bytes));
+            printer.line(format!("{tool} uses {used} and may use {limit}"))?;
         }
     }
     if printer.json {
