@@ -236,6 +236,11 @@ async fn hold(line: &Line, names: &Names, report: &Report) -> Result<bool, Stati
         rows.push(Layer { diff_id, blob, blob_bytes, tree_bytes: published.tree_bytes });
     }
     line.store.add_layers(&rows, &names.holder, Some(Timestamp::now().plus(HOLD))).await?;
+    // A blob that was there and that nothing named may have gone until this moment; from now on none does.
+    for row in rows.iter().filter(|row| !line.paths.blob(&row.blob).exists()) {
+        let order = layers::Order::Mend { diff_id: row.diff_id, blob: row.blob, bytes_per_second: 0 };
+        line.runtime.maintain(&order).await?;
+    }
     Ok(true)
 }
 

@@ -25,9 +25,17 @@ pub enum Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
-    Trashed { layers: Vec<DiffId> },
-    Emptied { trees: u64 },
-    Checked { checked: Vec<Checked> },
+    /// Those that have no name now, and why others still have theirs.
+    Trashed {
+        gone: Vec<DiffId>,
+        failed: Vec<String>,
+    },
+    Emptied {
+        trees: u64,
+    },
+    Checked {
+        checked: Vec<Checked>,
+    },
 }
 
 impl Store {
@@ -35,13 +43,15 @@ impl Store {
     pub fn maintain(&self, order: &Order) -> Result<Answer, StoreError> {
         match order {
             Order::Trash { layers } => {
-                let mut trashed = Vec::new();
+                let (mut gone, mut failed) = (Vec::new(), Vec::new());
                 for diff_id in layers {
-                    if self.trash(diff_id)? {
-                        trashed.push(*diff_id);
+                    // One that somebody else put there does not keep the others.
+                    match self.trash(diff_id) {
+                        Ok(_) => gone.push(*diff_id),
+                        Err(error) => failed.push(model::sentence::of(&error)),
                     }
                 }
-                Ok(Answer::Trashed { layers: trashed })
+                Ok(Answer::Trashed { gone, failed })
             }
             Order::Empty { replaced } => {
                 for name in replaced {

@@ -2,17 +2,20 @@
 //! any two of these is made good by the next round.
 
 use crate::{Line, line::StationError};
-use ::layers::{Order, Store as Trees};
+use ::layers::{Answer, Order, Published, Store as Trees};
 use model::{DiffId, RunId, Timestamp};
 use std::{collections::HashSet, fs, os::unix::fs::MetadataExt, time::Duration};
+use store::Layer;
 
 /// Layers that lose their names together. Builds that end wait meanwhile.
 const BATCH: u32 = 25;
-/// A layer without a row belongs to a build that writes one soon, or to one that was killed: no build takes longer.
+/// While there are runs, a layer without a row belongs to one that writes it soon, or to one that was killed: no build
+/// takes longer.
 const ORPHANED_AFTER: Duration = Duration::from_hours(2);
 
 pub(super) async fn collect(line: &Line) -> Result<(), StationError> {
     release_lost_holds(line).await?;
+    orphans(line).await?;
     loop {
         let _naming = line.keeping.naming.lock().await;
         let retired = line.store.retire_layers(Timestamp::now(), BATCH).await?;
@@ -20,39 +23,74 @@ pub(super) async fn collect(line: &Line) -> Result<(), StationError> {
             break;
         }
         let layers: Vec<DiffId> = retired.iter().map(|layer| layer.diff_id).collect();
-        line.runtime.maintain(&Order::Trash { layers: layers.clone() }).await?;
-        line.store.forget_layers(&layers).await?;
-        tracing::info!(layers = layers.len(), "layers that nobody needs were taken away");
+        let gone = trash(line, layers).await?;
+        line.store.forget_layers(&gone).await?;
+        tracing::info!(layers = gone.len(), "layers that nobody needs were taken away");
+        if gone.len() < retired.len() {
+            break;
+        }
     }
-    orphans(line).await?;
     empty(line).await
 }
 
-/// Layers on disk that no row knows.
-async fn orphans(line: &Line) -> Result<(), StationError> {
-    let paths = line.paths.clone();
-    let old = tokio::task::spawn_blocking(move || old_layers(&paths)).await;
-    let old = old.map_err(|error| StationError::Inconsistent(error.to_string()))?;
-    for layers in old.chunks(BATCH as usize) {
-        let _naming = line.keeping.naming.lock().await;
-        let layers = line.store.unknown_layers(layers).await?;
-        if !layers.is_empty() {
-            tracing::info!(layers = layers.len(), "layers of builds that were killed are taken away");
-            line.runtime.maintain(&Order::Trash { layers }).await?;
+/// Takes names away; gives the layers that have none any more.
+async fn trash(line: &Line, layers: Vec<DiffId>) -> Result<Vec<DiffId>, StationError> {
+    match line.runtime.maintain(&Order::Trash { layers }).await? {
+        Answer::Trashed { gone, failed } => {
+            for why in failed {
+                tracing::error!(why, "a layer that nobody needs cannot be removed");
+            }
+            Ok(gone)
         }
+        other => Err(StationError::Inconsistent(format!("a worker answered {other:?}"))),
+    }
+}
+
+/// Layers on disk that no row knows. They get one, and then nobody needs them: so their blobs go the same way as others.
+async fn orphans(line: &Line) -> Result<(), StationError> {
+    // Only builds publish layers whose rows come later.
+    let age = if line.store.open_runs().await?.is_empty() { Duration::ZERO } else { ORPHANED_AFTER };
+    let paths = line.paths.clone();
+    let old = tokio::task::spawn_blocking(move || old_layers(&paths, age)).await;
+    let old = old.map_err(|error| StationError::Inconsistent(error.to_string()))?;
+    let trees = Trees::open(&line.paths)?;
+    for layers in old.chunks(BATCH as usize) {
+        let naming = line.keeping.naming.lock().await;
+        let mut nameless = Vec::new();
+        for diff_id in line.store.unknown_layers(layers).await? {
+            tracing::info!(layer = %diff_id, "a layer of a build that was killed is taken away");
+            match trees.published(&diff_id) {
+                Ok(Some(layer)) => line.store.add_layer(&row(&layer)).await?,
+                // Nothing tells which blob was its own.
+                Ok(None) | Err(_) => nameless.push(diff_id),
+            }
+        }
+        if !nameless.is_empty() {
+            trash(line, nameless).await?;
+        }
+        drop(naming);
     }
     Ok(())
 }
 
-/// Those that have had their names for long.
-fn old_layers(paths: &model::Paths) -> Vec<DiffId> {
+fn row(layer: &Published) -> Layer {
+    Layer {
+        diff_id: layer.diff_id,
+        blob: layer.blob_digest,
+        blob_bytes: layer.blob_bytes,
+        tree_bytes: layer.tree_bytes,
+    }
+}
+
+/// Those that have had their names for so long.
+fn old_layers(paths: &model::Paths, age: Duration) -> Vec<DiffId> {
     let now = Timestamp::now();
     let entries = fs::read_dir(paths.layers()).into_iter().flatten().flatten();
     let old = entries.filter_map(|entry| {
         let name = entry.file_name();
         let diff_id = format!("sha256:{}", name.to_str()?.strip_prefix("sha256-")?).parse().ok()?;
         let named_at = Timestamp(entry.metadata().ok()?.ctime().saturating_mul(1_000_000));
-        (now.since(named_at) >= ORPHANED_AFTER).then_some(diff_id)
+        (now.since(named_at) >= age).then_some(diff_id)
     });
     old.collect()
 }
