@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
 
 use std::{
-    process::{Child, Output, Stdio},
+    io::{BufRead, BufReader},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 use testkit::{Tool, World};
@@ -86,4 +87,42 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
     let red = tool.cli(&["runs", "retry", "5"]);
     assert_eq!(red.status, 0, "its commit is kept although no branch names it: {}", red.text);
     wait_for(&tool, 8, "main moved while this waited");
+    tool.git(&["checkout", "--quiet", "main"]).unwrap();
+    a_store_that_is_locked_for_longer_than_a_lease_costs_no_run(&world, &tool);
+}
+
+fn a_store_that_is_locked_for_longer_than_a_lease_costs_no_run(world: &World, tool: &Tool<'_>) {
+    tool.edit("app.py", "hello from the fourth", "hello from behind the lock");
+    let push = begin(tool, "main");
+    wait_for(tool, 9, "release   running");
+    // A database shell that somebody left open in the middle of a transaction.
+    let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60); \
+                c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()";
+    let mut shell = Command::new("python3")
+        .args(["-c", hold])
+        .arg(world.data.join("db/windlass.sqlite"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "locked\n");
+    let began = Instant::now();
+    let refused = tool.cli(&["tools", "set", "--production-branch", "main"]);
+    assert!(refused.status == 8 && refused.text.contains("locked by another program"), "{}", refused.text);
+    assert_eq!(tool.cli(&["runs", "list"]).status, 0, "reading goes on");
+    assert_eq!(tool.get("/").status, 200);
+    // Longer than a lease, and than the release command.
+    std::thread::sleep(Duration::from_secs(18).saturating_sub(began.elapsed()));
+    drop(shell.stdin.take());
+    shell.wait().unwrap();
+    let (status, said) = end(push);
+    assert!(status == 0 && said.contains("live "), "{said}");
+    assert_eq!(tool.get("/").body, "hello from behind the lock\n");
+    let run = tool.cli(&["runs", "show", "9", "--json"]).text;
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    for step in run["steps"].as_array().unwrap() {
+        assert_eq!(step["faults"], 0, "{step}");
+    }
 }

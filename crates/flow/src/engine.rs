@@ -2,11 +2,12 @@
 
 use crate::{Line, branch, build, clock::Watch, deadline, deploy, line::StationError, plan, release};
 use model::{
-    Timestamp,
+    StepId, Timestamp,
     run::{Outcome, StepKind},
 };
 use serde_json::Value;
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -39,7 +40,7 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
     // One more for a rollback, which waits for no build.
     let room = Arc::new(Semaphore::new(line.settings.parallel as usize + 1));
     let mut stations = JoinSet::new();
-    let trouble = Arc::new(Trouble::default());
+    let (alive, trouble) = (Arc::new(Alive::default()), Arc::new(Trouble::default()));
     let mut aged = Instant::now();
     let mut clock = Watch::new();
     let mut rounds = tokio::time::interval(PERIOD);
@@ -48,9 +49,10 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
         while stations.try_join_next().is_some() {}
         match claim(&line, &worker, &room).await {
             Ok(Some((step, permit))) => {
-                let (line, stop, trouble) = (Arc::clone(&line), stop.clone(), Arc::clone(&trouble));
+                let (line, stop) = (Arc::clone(&line), stop.clone());
+                let (alive, trouble) = (Arc::clone(&alive), Arc::clone(&trouble));
                 stations.spawn(async move {
-                    work(&line, step, stop, &trouble).await;
+                    work(&line, step, stop, &alive, &trouble).await;
                     drop(permit);
                     // The next step of the run is ready, and there is room.
                     line.nudge.all();
@@ -64,10 +66,7 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
             _ = stop.changed() => break,
             () = line.nudge.for_engine() => {}
             _ = rounds.tick() => {
-                // Whoever could not beat because of the store is given time to do so.
-                if trouble.is_over()
-                    && let Err(error) = line.store.expire_claims(Timestamp::steady()).await
-                {
+                if let Err(error) = line.store.expire_claims(Timestamp::steady(), &alive.all()).await {
                     trouble.meet("the engine cannot expire claims", &error);
                 }
                 if let Some(seconds) = clock.jumped(Timestamp::now(), Timestamp::steady()) {
@@ -95,32 +94,41 @@ async fn age(line: &Line, waited: Duration) {
     }
 }
 
-/// The store's last refusal: full, locked, gone. Leases do not count on while it lasts, and it is told once a while.
+/// Steps that a station of this engine works on: their leases do not run out because the store takes no beat.
 #[derive(Default)]
-struct Trouble(Mutex<Option<Met>>);
+struct Alive(Mutex<HashSet<StepId>>);
 
-struct Met {
-    last: Option<Instant>,
-    told: Instant,
+/// One of them, until dropped: also by a station that panics.
+struct AtWork<'a>(&'a Alive, StepId);
+
+impl Alive {
+    fn enter(&self, step: StepId) -> AtWork<'_> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(step);
+        AtWork(self, step)
+    }
+
+    fn all(&self) -> Vec<StepId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
 }
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
+}
+
+/// When it was last told that the store refuses to work: full, locked, gone.
+#[derive(Default)]
+struct Trouble(Mutex<Option<Instant>>);
 
 impl Trouble {
     fn meet(&self, what: &str, error: &StoreError) {
-        let mut met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let told = met.as_ref().map(|met| met.told).filter(|told| told.elapsed() < TELL);
-        if told.is_none() {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|told| told.elapsed() >= TELL) {
+            *told = Some(Instant::now());
             tracing::error!(error = model::sentence::of(error), what, "the store refuses to work");
         }
-        // Other faults are the business of leases.
-        let before = met.as_ref().and_then(|met| met.last);
-        let last = if error.may_pass() { Some(now) } else { before };
-        *met = Some(Met { last, told: told.unwrap_or(now) });
-    }
-
-    fn is_over(&self) -> bool {
-        let met = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        met.as_ref().and_then(|met| met.last).is_none_or(|last| last.elapsed() > LEASE)
     }
 }
 
@@ -143,7 +151,14 @@ async fn claim(
 }
 
 /// One step from claim to report.
-async fn work(line: &Line, step: ClaimedStep, mut stop: watch::Receiver<bool>, trouble: &Trouble) {
+async fn work(
+    line: &Line,
+    step: ClaimedStep,
+    mut stop: watch::Receiver<bool>,
+    alive: &Alive,
+    trouble: &Trouble,
+) {
+    let _at_work = alive.enter(step.claim.step);
     let run = match line.store.run(step.run).await {
         Ok(run) => run,
         Err(error) => {

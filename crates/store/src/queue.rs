@@ -131,8 +131,9 @@ pub trait Queue: Send + Sync {
     /// steps whose claims were taken away.
     async fn take_over(&self) -> Result<Vec<StepId>, StoreError>;
 
-    /// Takes claims away that ran out before `now`, and gives their steps.
-    async fn expire_claims(&self, now: Timestamp) -> Result<Vec<StepId>, StoreError>;
+    /// Takes claims away that ran out before `now`, and gives their steps. `alive` are those whose holders the caller
+    /// knows to be at work: a store that took no beat for a while ends none of them.
+    async fn expire_claims(&self, now: Timestamp, alive: &[StepId]) -> Result<Vec<StepId>, StoreError>;
 
     /// Adds to the waiting time of every open run of which no step is running, and fails those that have waited for
     /// `limit` in all; gives these.

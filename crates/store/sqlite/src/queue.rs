@@ -196,14 +196,14 @@ impl Queue for Sqlite {
     }
 
     async fn take_over(&self) -> Result<Vec<StepId>, StoreError> {
-        let lost = self.expire_claims(Timestamp(i64::MAX)).await?;
+        let lost = self.expire_claims(Timestamp(i64::MAX), &[]).await?;
         let mut work = self.write().await?;
         work.run(query("UPDATE steps SET not_before = 0 WHERE state = 'ready' AND not_before > 0")).await?;
         work.commit().await?;
         Ok(lost)
     }
 
-    async fn expire_claims(&self, now: Timestamp) -> Result<Vec<StepId>, StoreError> {
+    async fn expire_claims(&self, now: Timestamp, alive: &[StepId]) -> Result<Vec<StepId>, StoreError> {
         // Nearly always there is nothing: a reader sees that without the writer.
         let any = query("SELECT 1 FROM steps WHERE state = 'running' AND until < ? LIMIT 1");
         if self.first(any.bind(now.0)).await?.is_none() {
@@ -215,9 +215,13 @@ impl Queue for Sqlite {
         let rows = work.all(silent.bind(now.0)).await?;
         let mut steps = Vec::new();
         for row in rows {
+            let step = text(&row, "id")?;
+            if alive.contains(&step) {
+                continue;
+            }
             let at = Timestamp::now();
             follow(&mut work, text(&row, "run")?, Event::LeaseLost(word(&row, "kind")?), at).await?;
-            steps.push(text(&row, "id")?);
+            steps.push(step);
         }
         work.commit().await?;
         Ok(steps)

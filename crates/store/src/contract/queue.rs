@@ -98,9 +98,11 @@ pub async fn a_claim_that_ran_out_can_write_nothing(town: &Town) {
     let tool = town.tool("wordcount").await;
     let run = town.push(&tool, "main", 1).await.run;
     let first = town.claim().await;
-    assert!(town.store.expire_claims(first.until).await.unwrap().is_empty(), "taken before its time");
+    assert!(town.store.expire_claims(first.until, &[]).await.unwrap().is_empty(), "taken before its time");
     let late = first.until.plus(Duration::from_secs(1));
-    assert_eq!(town.store.expire_claims(late).await.unwrap(), [first.claim.step]);
+    let alive = [first.claim.step];
+    assert!(town.store.expire_claims(late, &alive).await.unwrap().is_empty(), "taken from the living");
+    assert_eq!(town.store.expire_claims(late, &[]).await.unwrap(), [first.claim.step]);
     let second = town.claim().await;
     assert_eq!(second.claim.step, first.claim.step);
 
@@ -120,8 +122,8 @@ pub async fn a_beat_keeps_a_claim_alive(town: &Town) {
     let step = town.claim().await;
     assert_eq!(town.store.beat(&step.claim, step.until, LEASE).await.unwrap(), Beat::Go);
     let late = step.until.plus(Duration::from_secs(1));
-    assert!(town.store.expire_claims(late).await.unwrap().is_empty());
-    assert_eq!(town.store.expire_claims(late.plus(LEASE)).await.unwrap(), [step.claim.step]);
+    assert!(town.store.expire_claims(late, &[]).await.unwrap().is_empty());
+    assert_eq!(town.store.expire_claims(late.plus(LEASE), &[]).await.unwrap(), [step.claim.step]);
 }
 
 pub async fn a_claim_that_is_handed_back_is_there_at_once_for_the_next(town: &Town) {

@@ -175,7 +175,7 @@ pub async fn a_new_engine_takes_over_whatever_the_clock_shows(town: &Town) {
     let ahead = Claiming { now: Timestamp::steady().plus(DAY), ..town.claiming() };
     let dead = town.store.claim_step(&ahead).await.unwrap().unwrap();
     let today = Claiming { now: Timestamp::steady(), ..town.claiming() };
-    assert!(town.store.expire_claims(today.now.plus(LEASE)).await.unwrap().is_empty());
+    assert!(town.store.expire_claims(today.now.plus(LEASE), &[]).await.unwrap().is_empty());
     assert_eq!(town.store.take_over().await.unwrap(), [dead.claim.step]);
     assert_eq!(town.store.beat(&dead.claim, ahead.now, LEASE).await.unwrap(), Beat::Lost);
     let alive = town.store.claim_step(&today).await.unwrap().unwrap();
@@ -183,7 +183,7 @@ pub async fn a_new_engine_takes_over_whatever_the_clock_shows(town: &Town) {
     // Its own claims hold as long as it beats, by the clock that it counts with.
     let later = today.now.plus(LEASE);
     assert_eq!(town.store.beat(&alive.claim, later, LEASE).await.unwrap(), Beat::Go);
-    assert!(town.store.expire_claims(later.plus(LEASE / 2)).await.unwrap().is_empty());
+    assert!(town.store.expire_claims(later.plus(LEASE / 2), &[]).await.unwrap().is_empty());
     assert!(town.store.take_over().await.unwrap() == [alive.claim.step]);
     assert!(town.store.take_over().await.unwrap().is_empty());
 }
