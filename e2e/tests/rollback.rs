@@ -5,7 +5,8 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    thread,
+    time::{Duration, Instant, SystemTime},
 };
 use testkit::World;
 
@@ -83,6 +84,61 @@ fn a_rollback_brings_back_a_release_with_its_settings_and_says_how_to_go_on() {
     assert_eq!(tool.get("/").body, "good day\n");
 }
 
+#[test]
+fn a_rollback_that_fails_or_is_overtaken_leaves_the_truth() {
+    let world = World::new();
+    let body = |tool: &testkit::Tool<'_>| tool.get("/").body;
+
+    // What worked once need not work for ever: v1 ends at its start from half a minute after now.
+    let aged = world.tool("aged", "stdlib-http");
+    let until = SystemTime::now() + Duration::from_secs(30);
+    let seconds = until.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let ends = format!("def main():\n    __import__(\"time\").time() > {seconds} and sys.exit(3)");
+    aged.edit("app.py", "def main():", &ends);
+    aged.push().succeeded();
+    aged.edit("app.py", &ends, "def main():");
+    aged.edit("app.py", "hello from stdlib-http", "good day");
+    aged.push().succeeded();
+
+    // One that takes its time to start, so that something can come between.
+    let slow = world.tool("slow", "stdlib-http");
+    let sleeps = "def main():\n    __import__(\"time\").sleep(4)";
+    slow.edit("app.py", "def main():", sleeps);
+    slow.push().succeeded();
+    slow.edit("app.py", sleeps, "def main():");
+    slow.edit("app.py", "hello from stdlib-http", "good day");
+    slow.push().succeeded();
+    let meanwhile = |number: u32, act: &dyn Fn()| {
+        thread::scope(|scope| {
+            let back = scope.spawn(|| slow.cli(&["rollback", "v1"]));
+            let run = number.to_string();
+            wait_for("its deploy", || slow.cli(&["runs", "show", &run]).text.contains("deploy    running"));
+            act();
+            let back = back.join().unwrap();
+            assert_eq!(back.status, 1, "{}", back.text);
+            back.text
+        })
+    };
+    let text = meanwhile(3, &|| assert_eq!(slow.cli(&["runs", "cancel", "3"]).status, 0));
+    assert!(text.contains("cancelled after"), "{text}");
+    assert_eq!(body(&slow), "good day\n");
+    slow.edit("app.py", "good day", "good night");
+    let text = meanwhile(4, &|| drop(slow.push().succeeded().says("run 4")));
+    assert!(text.contains("a newer push or rollback took over"), "{text}");
+    assert_eq!(body(&slow), "good night\n");
+    wait_for("the end of all copies but one", || world.shims().len() == 2);
+
+    wait_for("half a minute", || SystemTime::now() > until + Duration::from_secs(1));
+    let back = aged.cli(&["rollback"]);
+    assert_eq!(back.status, 1, "{}", back.text);
+    for words in ["v1 never got healthy", "It ended with status 3 before it answered. v2 stays live."] {
+        assert!(back.text.contains(words), "`{words}` is not in:\n{}", back.text);
+    }
+    assert_eq!(body(&aged), "good day\n");
+    let releases = aged.cli(&["releases"]).text;
+    assert!(!releases.contains("rolled back") && !releases.contains("failed"), "{releases}");
+}
+
 /// A request on a connection of its own, whose answer's head has come.
 fn under_way(world: &World, request: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
@@ -112,7 +168,7 @@ fn ends_whole(mut download: TcpStream) {
 
 #[test]
 fn deploys_rollbacks_and_stops_lose_nothing_that_is_under_way() {
-    let world = World::with_settings("\n[releases]\ndrain_seconds = 12\n");
+    let world = World::with_settings("\n[releases]\ndrain_seconds = 6\n");
     let tool = world.tool("steady", "steady");
     tool.push().succeeded().says("v1 healthy");
 
@@ -131,7 +187,7 @@ fn deploys_rollbacks_and_stops_lose_nothing_that_is_under_way() {
     ends_whole(long);
     assert_eq!(tunnel.read(&mut echo).unwrap_or(0), 0, "its time is over");
     wait_for("the row about it", || {
-        tool.cli(&["logs"]).text.contains("1 request still open after 12 s, and cut")
+        tool.cli(&["logs"]).text.contains("1 request still open after 6 s, and cut")
     });
 
     let load = tool.load(100);
@@ -161,6 +217,6 @@ fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
     let until = Instant::now() + Duration::from_secs(30);
     while !check() {
         assert!(Instant::now() < until, "{what} did not happen");
-        std::thread::sleep(Duration::from_millis(50));
+        thread::sleep(Duration::from_millis(50));
     }
 }
