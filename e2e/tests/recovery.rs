@@ -169,7 +169,6 @@ fn whatever_is_killed_at_once_comes_back() {
         ["one", "two"].iter().all(|tool| page(tool).is_some_and(|body| body.starts_with("hello")))
             && page("three").is_some_and(|body| body == "built slowly\n")
     });
-    let run = three.cli(&["runs", "show", "1"]).text;
-    assert!(run.contains("live"), "{run}");
+    wait_for("the end of its run", 20, || three.cli(&["runs", "show", "1"]).text.contains("run 1 · live"));
     nothing_but(&world, 3);
 }
