@@ -16,7 +16,7 @@ const LIMITS: &str = "
 max_pack_mebibytes = 1
 max_repository_mebibytes = 3
 max_objects = 300
-max_upload_seconds = 10
+max_upload_seconds = 6
 ";
 
 #[test]
@@ -317,5 +317,5 @@ fn an_upload_that_never_ends_is_ended(world: &World, tool: &Tool<'_>) {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.contains("the upload took longer than 10 s and was given up"), "{answer}");
+    assert!(answer.contains("the upload took longer than 6 s and was given up"), "{answer}");
 }

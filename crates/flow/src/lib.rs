@@ -19,6 +19,7 @@ pub mod nudge;
 mod plan;
 mod release;
 pub mod replicas;
+pub mod repositories;
 pub mod routes;
 mod service;
 pub mod settings;

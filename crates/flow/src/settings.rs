@@ -1,6 +1,6 @@
 //! What the operator set, as far as the line needs it.
 
-use crate::layers::StorageSettings;
+use crate::{layers::StorageSettings, repositories::RepositorySettings};
 use model::Limits;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub struct Settings {
     /// How long a run may wait for its turn in all.
     pub wait: Duration,
     pub storage: StorageSettings,
+    pub repositories: RepositorySettings,
 }
 
 impl Settings {

@@ -1,10 +1,12 @@
 //! Bare repositories, asked through the helper's git worker: made, read, and moved by the engine. Never by path.
 
+mod state;
+
 use model::{Paths, ToolId};
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::{
     client::{Helper, HelperError, RunningWorker},
-    request::{GitService, Worker},
+    request::{GitService, Tidied, Worker},
 };
 use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
 use thiserror::Error;
@@ -14,6 +16,7 @@ use tokio::{
 };
 
 use crate::settings;
+pub use state::State;
 
 /// Longest output of git that is read into memory, in bytes.
 const MAX_OUTPUT_BYTES: u64 = 8 * 1024 * 1024;
@@ -166,6 +169,36 @@ impl Repositories {
         Ok(object.map(str::to_owned))
     }
 
+    /// Removes what killed git processes left in the repository.
+    pub async fn tidy(&self, tool: ToolId) -> Result<Tidied, GitError> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
+        let (null_in, null_out) = (null()?, null()?);
+        let worker = self.helper.worker(Worker::TidyRepository { tool }, null_in, write, null_out).await?;
+        let mut text = Vec::new();
+        pipe::Receiver::from_owned_fd(read)?.take(MAX_OUTPUT_BYTES).read_to_end(&mut text).await?;
+        match worker.status().await? {
+            0 => serde_json::from_slice(&text)
+                .map_err(|_| GitError::Answer(String::from_utf8_lossy(&text).into_owned())),
+            status => Err(GitError::Status { what: "tidying", status, stderr: String::new() }),
+        }
+    }
+
+    /// Joins what many pushes left into few packs. Pushes, fetches and builds go on meanwhile, and nothing is lost.
+    pub async fn repack(&self, tool: ToolId) -> Result<(), GitError> {
+        self.output(tool, "repack", GitService::Repack, b"").await.map(drop)
+    }
+
+    /// Makes one pack of what refs name; objects that nothing names and that are older than `keep_days` (at least 1)
+    /// go for good.
+    pub async fn collect(&self, tool: ToolId, keep_days: u32) -> Result<(), GitError> {
+        self.output(tool, "gc", GitService::Collect { keep_days }, b"").await.map(drop)
+    }
+
+    /// How the repository lies on disk; `None` when it was never asked for. Blocks on the disk.
+    pub fn state(&self, tool: ToolId) -> io::Result<Option<State>> {
+        state::of(&self.paths.repository(tool))
+    }
+
     /// Bytes that the repository takes on disk, loose objects included.
     pub async fn size_bytes(&self, tool: ToolId) -> Result<u64, GitError> {
         let text = self.output(tool, "count-objects", GitService::CountObjects, b"").await?;
@@ -206,10 +239,6 @@ impl Repositories {
 
     /// Starts `git archive` into the given pipe: a tar of the commit below `workspace/`.
     pub async fn archive(&self, tool: ToolId, commit: &str, tar: OwnedFd) -> Result<RunningWorker, GitError> {
-        let null = || {
-            let file = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
-            Ok::<_, io::Error>(OwnedFd::from(file))
-        };
         let service = GitService::Archive { commit: commit.into() };
         self.worker(tool, service, Vec::new(), Vec::new(), null()?, tar, null()?).await
     }
@@ -251,6 +280,10 @@ impl Repositories {
             }
         }
     }
+}
+
+fn null() -> io::Result<OwnedFd> {
+    Ok(OwnedFd::from(std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?))
 }
 
 /// Reads the answers of `git cat-file --batch`, in the order of the names (git-cat-file(1), "BATCH OUTPUT").

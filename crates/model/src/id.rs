@@ -17,6 +17,11 @@ macro_rules! id {
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
             }
+
+            /// Seconds since 1970 at its making (RFC 9562, section 5.7).
+            pub fn made_at_seconds(&self) -> u64 {
+                self.0.get_timestamp().map_or(0, |made| made.to_unix().0)
+            }
         }
 
         impl FromStr for $name {

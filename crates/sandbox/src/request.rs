@@ -178,6 +178,17 @@ pub enum Worker {
     Maintain,
     /// `git <service> …` in one tool's bare repository, as the git id. See `git::command`.
     Git { tool: ToolId, service: GitService, config: Vec<(String, String)>, env: Vec<(String, String)> },
+    /// Removes what git processes that were killed left in one tool's repository, as the git id.
+    /// stdout: one JSON [`Tidied`].
+    TidyRepository { tool: ToolId },
+}
+
+/// What was left by git processes that were killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tidied {
+    pub removed: u32,
+    /// Still too young to be sure that nobody works with them.
+    pub waiting: u32,
 }
 
 /// What the git program is asked to do. Arguments are object ids and ref names of a strict grammar, passed after `--`

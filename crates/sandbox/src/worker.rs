@@ -7,6 +7,7 @@
 
 mod jail;
 mod store;
+pub mod tidy;
 
 use crate::request::SandboxId;
 use rustix::fd::FromRawFd;
@@ -36,6 +37,7 @@ pub(crate) enum Task {
     Maintain(StoreRoot),
     Export { root: StoreRoot, view: View },
     Git(GitTask),
+    TidyRepository(GitTask),
 }
 
 /// The root of a worker of the layer store.
@@ -71,6 +73,7 @@ pub(crate) struct GitTask {
     pub(crate) programs: Vec<PathBuf>,
     pub(crate) user_id: u32,
     pub(crate) group_id: u32,
+    pub(crate) cpu_seconds: u64,
 }
 
 /// The work that the calling binary does now.
@@ -86,6 +89,8 @@ pub enum Entered {
     Maintain { data: PathBuf },
     /// Export what [`VIEW`] holds into the store at `data`.
     Export { data: PathBuf },
+    /// Call [`tidy::tidy`] on this repository.
+    TidyRepository { repository: PathBuf },
 }
 
 /// A worker that could not be confined; it has read nothing of a stranger's.
@@ -143,6 +148,10 @@ pub fn enter() -> Result<Entered, EnterError> {
             Ok(Entered::Export { data: DATA.into() })
         }
         Task::Git(task) => Err(jail::become_git(&task)),
+        Task::TidyRepository(task) => {
+            jail::confine_git(&task)?;
+            Ok(Entered::TidyRepository { repository: task.repository })
+        }
     }
 }
 

@@ -69,6 +69,9 @@ pub trait Runs: Send + Sync {
     /// Newest first, at most `limit`, only numbers below `before` when given.
     async fn runs_of(&self, tool: ToolId, limit: u32, before: Option<u64>) -> Result<Vec<Run>, StoreError>;
 
+    /// All runs of a push, oldest first; none when there is no such push.
+    async fn runs_of_push(&self, push: PushId) -> Result<Vec<Run>, StoreError>;
+
     /// All runs that have not ended, oldest first.
     async fn open_runs(&self) -> Result<Vec<Run>, StoreError>;
 

@@ -64,7 +64,17 @@ fn worker(kind: &str) -> ExitCode {
         }
         Ok(Entered::ImportBase { data }) => layers::worker::import_base(&data),
         Ok(Entered::Maintain { data }) => layers::worker::maintain(&data),
+        Ok(Entered::TidyRepository { repository }) => tidy(&repository),
         Ok(Entered::Export { data }) => lifecycle::worker::export(&data),
+        Err(error) => failed(&error),
+    }
+}
+
+fn tidy(repository: &std::path::Path) -> ExitCode {
+    let told = sandbox::worker::tidy::tidy(repository)
+        .and_then(|tidied| Ok(serde_json::to_writer(std::io::stdout().lock(), &tidied)?));
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
 }

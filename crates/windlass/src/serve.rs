@@ -115,6 +115,11 @@ async fn serve(settings: &Settings) -> Result<()> {
         flow::layers::keep(for_layers, layers_stop).await;
         Ok("the layer store's keeper")
     });
+    let (for_repositories, repositories_stop) = (Arc::clone(&line), stopped.clone());
+    stations.spawn(async move {
+        flow::repositories::keep(for_repositories, repositories_stop).await;
+        Ok("the keeper of the repositories")
+    });
     let registry_stop = stopped.clone();
     stations.spawn(async move {
         registry.keep(registry_stop).await;
@@ -224,6 +229,12 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
         per_tool: settings.runs.per_tool,
         wait: Duration::from_hours(u64::from(settings.runs.wait_hours)),
         storage: storage_settings(settings)?,
+        repositories: flow::repositories::RepositorySettings {
+            every: Duration::from_secs(settings.git.maintenance_seconds.max(1)),
+            repack_above_objects: settings.git.repack_above_objects,
+            keep_red: Duration::from_hours(24 * settings.git.keep_red_pushes_days.min(100_000)),
+            max_bytes: settings.git.max_repository_mebibytes * MIB,
+        },
     })
 }
 

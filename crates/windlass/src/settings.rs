@@ -117,7 +117,6 @@ pub(crate) struct Storage {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_field_names, reason = "as the keys are called in windlass.toml")]
 pub(crate) struct Git {
     /// Largest upload of one push, and of a whole repository, in MiB.
     pub max_pack_mebibytes: u64,
@@ -126,6 +125,11 @@ pub(crate) struct Git {
     pub max_objects: u32,
     /// For one upload.
     pub max_upload_seconds: u64,
+    /// What a red push brought is kept so long.
+    pub keep_red_pushes_days: u64,
+    /// Between two looks at the repositories, and the objects in files of their own above which they are packed.
+    pub maintenance_seconds: u64,
+    pub repack_above_objects: usize,
     /// Largest source tree of one commit, checked out, in MiB.
     pub max_source_mebibytes: u64,
 }
@@ -206,6 +210,9 @@ impl Default for Git {
             max_repository_mebibytes: 512,
             max_objects: 500_000,
             max_upload_seconds: 900,
+            keep_red_pushes_days: 14,
+            maintenance_seconds: 60,
+            repack_above_objects: 2000,
             max_source_mebibytes: 512,
         }
     }

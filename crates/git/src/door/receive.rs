@@ -248,3 +248,49 @@ pub(crate) fn plain(headers: &HeaderMap, body: &Bytes, max_bytes: usize) -> Resu
     }
     Ok(Bytes::from(plain))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_given_up_and_git_is_read_to_its_end() {
+        let (mut git, stdout) = pipe::pipe().unwrap();
+        let (send, client) = mpsc::channel(1);
+        // Far more than pipe and channel hold: this ends only when somebody reads.
+        let writer = async move {
+            for _ in 0..200 {
+                git.write_all(&[b'x'; 16 * 1024]).await.unwrap();
+            }
+        };
+        let ((), answer) = tokio::join!(writer, download(stdout, send, None, SHORT));
+        assert!(answer.client.is_none());
+        drop(client);
+    }
+
+    #[tokio::test]
+    async fn a_notice_stands_between_two_packets_before_what_git_makes_of_it() {
+        let (mut git, stdout) = pipe::pipe().unwrap();
+        let (send, mut client) = mpsc::channel::<io::Result<Bytes>>(16);
+        let notice = OnceLock::new();
+        let writer = async {
+            git.write_all(b"0009wor").await.unwrap();
+            let first = client.recv().await.unwrap().unwrap();
+            notice.set("too large".to_owned()).unwrap();
+            git.write_all(b"ld0000").await.unwrap();
+            let second = client.recv().await.unwrap().unwrap();
+            git.write_all(b"0000").await.unwrap();
+            drop(git);
+            [first, second].concat()
+        };
+        let (mut all, answer) = tokio::join!(writer, download(stdout, send, Some(&notice), SHORT));
+        drop(answer);
+        while let Some(chunk) = client.recv().await {
+            all.extend(chunk.unwrap());
+        }
+        assert_eq!(String::from_utf8(all).unwrap(), "0009world0000000f\u{2}too large\n0000");
+    }
+}

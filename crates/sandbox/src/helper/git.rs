@@ -20,6 +20,19 @@ const KEYS: [&str; 8] = [
 const REFUSED_KEY: &str = "uploadpack.packobjectshook";
 const MAX_SETTINGS: usize = 64;
 
+/// A pack of the largest push is indexed within this much processor time.
+pub(crate) const CPU_SECONDS: u64 = 120;
+/// The largest repository is packed anew within this much, with one thread.
+const MAINTENANCE_CPU_SECONDS: u64 = 1200;
+
+/// Processor time that a service may take.
+pub(crate) fn cpu_seconds(service: &GitService) -> u64 {
+    match service {
+        GitService::Repack | GitService::Collect { .. } => MAINTENANCE_CPU_SECONDS,
+        _ => CPU_SECONDS,
+    }
+}
+
 /// The arguments of git for a service.
 pub(crate) fn argv(service: &GitService) -> Result<Vec<String>, Refusal> {
     let prune;

@@ -60,6 +60,7 @@ fn name(worker: &Worker) -> &'static str {
         Worker::Maintain => "maintain",
         Worker::Export { .. } => "export",
         Worker::Git { .. } => "git",
+        Worker::TidyRepository { .. } => "tidy-repository",
     }
 }
 
@@ -106,7 +107,13 @@ fn task(state: &State, worker: &Worker) -> Result<Task, Refusal> {
         Worker::Git { tool, service, config, env } => {
             let argv = git::argv(service)?;
             let env = git::environment(config, env)?;
-            Task::Git(git_task(state, *tool, argv, env)?)
+            Task::Git(GitTask {
+                cpu_seconds: git::cpu_seconds(service),
+                ..git_task(state, *tool, argv, env)?
+            })
+        }
+        Worker::TidyRepository { tool } => {
+            Task::TidyRepository(git_task(state, *tool, Vec::new(), Vec::new())?)
         }
     })
 }
@@ -141,7 +148,9 @@ fn git_task(
         .map_err(|error| Refusal::platform(format_args!("cannot make {}", repository.display()), &error))?;
     let program_directory = state.config.program.parent().map(PathBuf::from);
     let programs = [Some(state.config.hooks.clone()), program_directory].into_iter().flatten().collect();
-    Ok(GitTask { program: state.config.git.clone(), argv, env, repository, programs, user_id, group_id })
+    let program = state.config.git.clone();
+    let cpu_seconds = git::CPU_SECONDS;
+    Ok(GitTask { program, argv, env, repository, programs, user_id, group_id, cpu_seconds })
 }
 
 /// Outranks a tree's own `.gitattributes` (gitattributes(5)): what is built is the commit, byte for byte, with nothing

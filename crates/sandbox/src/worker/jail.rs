@@ -12,8 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// A pack of the largest push is indexed within these.
-const GIT_CPU_SECONDS: u64 = 120;
+/// A pack of the largest push is indexed within this.
 const GIT_ADDRESS_SPACE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What git reads to run at all; /etc is not among it but for the linker's cache.
 const GIT_READS: [&str; 5] = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"];
@@ -67,8 +66,13 @@ pub(super) fn become_git(task: &GitTask) -> EnterError {
     EnterError::Execute { program: task.program.clone(), source }
 }
 
-fn confine_git(task: &GitTask) -> Result<(), EnterError> {
-    limit(&[(Resource::Cpu, GIT_CPU_SECONDS), (Resource::As, GIT_ADDRESS_SPACE_BYTES), (Resource::Core, 0)])?;
+/// Confines the process to one repository, as the git id.
+pub(super) fn confine_git(task: &GitTask) -> Result<(), EnterError> {
+    limit(&[
+        (Resource::Cpu, task.cpu_seconds),
+        (Resource::As, GIT_ADDRESS_SPACE_BYTES),
+        (Resource::Core, 0),
+    ])?;
     become_account(&Account { user_id: task.user_id, group_id: task.group_id })?;
     // Readable by serve's group, by nobody else.
     rustix::process::umask(Mode::from_raw_mode(0o027));

@@ -6,7 +6,7 @@ use crate::{
     queue::rows::step_state,
 };
 use async_trait::async_trait;
-use model::{RunId, StepId, ToolId, run::StepKind};
+use model::{PushId, RunId, StepId, ToolId, run::StepKind};
 use serde_json::Value;
 use sqlx::{query, sqlite::SqliteRow};
 use std::collections::BTreeMap;
@@ -81,6 +81,11 @@ impl Runs for Sqlite {
             .bind(tool.to_string())
             .bind(before.map_or(i64::MAX, whole))
             .bind(limit);
+        self.all(found).await?.iter().map(run).collect()
+    }
+
+    async fn runs_of_push(&self, push: PushId) -> Result<Vec<Run>, StoreError> {
+        let found = runs!("WHERE runs.push = ? ORDER BY runs.number").bind(push.to_string());
         self.all(found).await?.iter().map(run).collect()
     }
 

@@ -25,6 +25,9 @@ pub async fn a_push_is_recorded_once_however_often_it_is_told(town: &Town) {
     assert_eq!((recorded.number, recorded.superseded.len()), (1, 0));
     assert_eq!(town.store.record_push(&push).await.unwrap(), recorded);
     assert_eq!(town.store.runs_of(tool.id, 10, None).await.unwrap().len(), 1);
+    let of_push = town.store.runs_of_push(push.id).await.unwrap();
+    assert_eq!(of_push.iter().map(|run| run.id).collect::<Vec<_>>(), [recorded.run]);
+    assert!(town.store.runs_of_push(model::PushId::new()).await.unwrap().is_empty());
     assert_eq!(town.states(recorded.run).await, "queued: ready blocked blocked blocked");
     let other = NewPush { commit: "f".repeat(40), ..push.clone() };
     assert!(matches!(town.store.record_push(&other).await, Err(StoreError::Conflict(Conflict::PushDiffers))));
