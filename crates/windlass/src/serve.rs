@@ -89,10 +89,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     });
     let gate = Arc::new(Gate::new(git_platform.clone()));
     let places = Places { hooks: crate::up::hooks::directory(&paths), socket: paths.hook_socket() };
-    let limits = git::settings::Limits {
-        max_objects: settings.git.max_objects,
-        upload_time: Duration::from_secs(settings.git.max_upload_seconds),
-    };
+    let limits = push_limits(settings);
     let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places, limits };
     let registry = registry_door(&app, settings).await?;
     let routes = web::router(app).merge(door.routes()).merge(registry.clone().routes());
@@ -107,18 +104,14 @@ async fn serve(settings: &Settings) -> Result<()> {
         Ok("the engine")
     });
     stations.spawn(async move {
-        flow::chores::keep(for_chores, chores_stop).await;
+        let repositories = flow::repositories::keep(Arc::clone(&for_chores), chores_stop.clone());
+        tokio::join!(repositories, flow::chores::keep(for_chores, chores_stop));
         Ok("the chores")
     });
     let (for_layers, layers_stop) = (Arc::clone(&line), stopped.clone());
     stations.spawn(async move {
         flow::layers::keep(for_layers, layers_stop).await;
         Ok("the layer store's keeper")
-    });
-    let (for_repositories, repositories_stop) = (Arc::clone(&line), stopped.clone());
-    stations.spawn(async move {
-        flow::repositories::keep(for_repositories, repositories_stop).await;
-        Ok("the keeper of the repositories")
     });
     let registry_stop = stopped.clone();
     stations.spawn(async move {
@@ -236,6 +229,13 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
             max_bytes: settings.git.max_repository_mebibytes * MIB,
         },
     })
+}
+
+fn push_limits(settings: &Settings) -> git::settings::Limits {
+    git::settings::Limits {
+        max_objects: settings.git.max_objects,
+        upload_time: Duration::from_secs(settings.git.max_upload_seconds),
+    }
 }
 
 fn storage_settings(settings: &Settings) -> Result<StorageSettings> {
