@@ -153,7 +153,8 @@ async fn pages_that_are_overwritten_under_a_running_store_are_called_damaged() {
     let path = directory.path().join("state.sqlite");
     let store = Sqlite::open(&path).await.unwrap();
     let (tool, by) = tool(&store).await;
-    for _ in 0..100 {
+    // Many more pages of rows than of schema, which every migration makes longer.
+    for _ in 0..500 {
         push(&store, (tool, by)).await.unwrap();
     }
     store.close().await;
