@@ -10,6 +10,7 @@ mod memory;
 mod peers;
 mod push;
 mod queue;
+mod registry;
 mod rollback;
 mod start;
 mod table;
@@ -25,11 +26,12 @@ const APPLICATIONS: [(&str, &str, &str); 2] =
     [("flask", "flask-hello", "hello from flask"), ("stdlib", "stdlib-http", "hello from stdlib-http")];
 
 /// What `ONLY=` may name, in the order in which they run.
-const SECTIONS: [(&str, Section); 6] = [
+const SECTIONS: [(&str, Section); 7] = [
     ("queue", Section::Platform(|table, rounds| queue::measure(table, rounds.claims))),
     ("push", Section::Platform(platform)),
     ("lost", Section::Platform(lost::measure)),
     ("rollback", Section::Platform(rollback::measure)),
+    ("registry", Section::Beside(registry::measure)),
     ("pack", Section::Beside(beside::measure)),
     ("layer", Section::Beside(layer::measure)),
 ];
@@ -52,6 +54,7 @@ pub(crate) struct Rounds {
     restarts: u64,
     requests_per_second: u64,
     layer_megabytes: u64,
+    registries: u64,
     new_layers: u64,
 }
 
@@ -68,6 +71,7 @@ impl Rounds {
             restarts: number("RESTARTS", 5)?,
             requests_per_second: number("REQUESTS_PER_SECOND", 250)?,
             layer_megabytes: number("LAYER_MEGABYTES", 600)?,
+            registries: number("REGISTRIES", 5)?,
             new_layers: number("NEW_LAYERS", 3)?,
         })
     }

@@ -10,6 +10,7 @@ use std::{
 
 /// Which program, as the table calls it, and where it lies.
 pub(crate) const DEBIAN: (&str, &str) = ("docker-registry 2.8.2 (Debian)", "debian/usr/bin/docker-registry");
+pub(crate) const DISTRIBUTION: (&str, &str) = ("distribution 3.1.1", "bin/registry");
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
