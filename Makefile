@@ -5,7 +5,7 @@ PORT ?= 8080
 SECONDS ?= 30
 TARGET ?=
 
-.PHONY: help run test soak setup build check clean bench fuzz audit
+.PHONY: help run test soak setup build check clean bench fuzz audit clients
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -38,6 +38,9 @@ bench: ## measure the platform, beside peers where there are some (ONLY=pack; be
 
 fuzz: ## feed the parsers of outside bytes with what breaks them (SECONDS=30 each, TARGET=one; fuzz/README.md)
 	@tools/fuzz.sh "$(SECONDS)" "$(TARGET)"
+
+clients: ## docker, skopeo and crane against the registry (installs them)
+	@tools/clients.sh
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check
