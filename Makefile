@@ -5,7 +5,7 @@ PORT ?= 8080
 SECONDS ?= 30
 TARGET ?=
 
-.PHONY: help run test soak setup build check clean bench fuzz audit clients
+.PHONY: help run test soak setup build check clean bench chaos fuzz audit clients
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -35,6 +35,9 @@ clean: ## end the platform of make run and remove its data, mounts, rules and ra
 
 bench: ## measure the platform, beside peers where there are some (ONLY=pack; bench/README.md says how to steer it)
 	@tools/bench.sh
+
+chaos: ## kill parts at random during pushes and rollbacks under load, check after each (SEED=, KILLS=102)
+	@SEED="$(SEED)" KILLS="$(KILLS)" tools/chaos.sh
 
 fuzz: ## feed the parsers of outside bytes with what breaks them (SECONDS=30 each, TARGET=one; fuzz/README.md)
 	@tools/fuzz.sh "$(SECONDS)" "$(TARGET)"

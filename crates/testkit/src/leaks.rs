@@ -41,20 +41,10 @@ pub(crate) fn find(data: &Path) -> Vec<String> {
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     left.extend(mounts.lines().filter(|line| line.contains(&shown)).map(|line| format!("mount: {line}")));
-    for entry in fs::read_dir("/sys/block").into_iter().flatten().flatten() {
-        let backing = fs::read_to_string(entry.path().join("loop/backing_file")).unwrap_or_default();
-        if backing.contains(&shown) {
-            left.push(format!("loop device: {backing}"));
-        }
-    }
+    left.extend(loop_devices(data).into_iter().map(|backing| format!("loop device: {backing}")));
     if let Some(tag) = tag(data) {
         left.extend(groups(Path::new("/sys/fs/cgroup"), &tag, 0));
-        for entry in fs::read_dir("/sys/class/net").into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(&format!("{tag}-")) {
-                left.push(format!("interface: {name}"));
-            }
-        }
+        left.extend(interfaces(&tag).into_iter().map(|name| format!("interface: {name}")));
         let tables = Command::new("/usr/sbin/nft").args(["list", "tables"]).output();
         let tables =
             tables.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -64,7 +54,23 @@ pub(crate) fn find(data: &Path) -> Vec<String> {
     left
 }
 
-fn groups(directory: &Path, tag: &str, depth: u32) -> Vec<String> {
+/// The files behind loop devices that lie in this directory.
+pub(crate) fn loop_devices(data: &Path) -> Vec<String> {
+    let shown = data.display().to_string();
+    let entries = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let backing = entries.filter_map(|entry| fs::read_to_string(entry.path().join("loop/backing_file")).ok());
+    backing.filter(|file| file.contains(&shown)).collect()
+}
+
+/// Network interfaces of an instance.
+pub(crate) fn interfaces(tag: &str) -> Vec<String> {
+    let entries = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(&format!("{tag}-"))).collect()
+}
+
+/// Control groups of an instance's sandboxes, one line each.
+pub(crate) fn groups(directory: &Path, tag: &str, depth: u32) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -86,7 +92,7 @@ fn groups(directory: &Path, tag: &str, depth: u32) -> Vec<String> {
 }
 
 /// The instance's tag in host-wide names.
-fn tag(data: &Path) -> Option<String> {
+pub(crate) fn tag(data: &Path) -> Option<String> {
     for entry in fs::read_dir("/var/lib/windlass-instances").ok()?.flatten() {
         let owner = fs::read_to_string(entry.path()).unwrap_or_default();
         if Path::new(&owner) == data {

@@ -3,12 +3,14 @@
 //! A test reads as a story: [`World::new`], [`World::tool`], [`Tool::push`], [`Tool::get`]. Nothing is faked; base
 //! images come from `tools/base.sh`, programs from the build.
 
+mod census;
 mod http;
 mod leaks;
 mod load;
 mod repository;
 mod world;
 
+pub use census::Census;
 pub use http::Answer;
 pub use load::{Load, LoadReport, Loss};
 pub use repository::{Pushed, Tool};

@@ -1,6 +1,6 @@
 //! One platform of a test's own.
 
-use crate::{Answer, Tool, http, leaks};
+use crate::{Answer, Census, Tool, http, leaks};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     env, fs,
@@ -120,9 +120,15 @@ impl World {
 
     /// Host pids of all shims of this platform.
     pub fn shims(&self) -> Vec<i32> {
+        self.processes(&["shim"])
+    }
+
+    /// Host pids of this platform's programs that were started with these words.
+    pub fn processes(&self, words: &[&str]) -> Vec<i32> {
         let program = self.program();
         let mine = |process: &leaks::Process| {
-            process.arguments.get(1).is_some_and(|argument| argument == "shim") && process.program == program
+            let given = process.arguments.iter().skip(1).map(String::as_str);
+            process.program == program && given.take(words.len()).eq(words.iter().copied())
         };
         leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
     }
@@ -142,12 +148,7 @@ impl World {
 
     /// Host pids of the workers of this kind: `egress`, `export`.
     pub fn workers(&self, kind: &str) -> Vec<i32> {
-        let program = self.program();
-        let mine = |process: &leaks::Process| {
-            process.arguments.get(1..3).is_some_and(|words| words == ["worker", kind])
-                && process.program == program
-        };
-        leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
+        self.processes(&["worker", kind])
     }
 
     /// Host pids of the OCI runtime while it makes containers of this platform.
@@ -158,6 +159,11 @@ impl World {
                 && words.iter().any(|word| Path::new(word).starts_with(&self.run))
         };
         leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
+    }
+
+    /// How much of everything this platform has now.
+    pub fn census(&self) -> Census {
+        Census::of(&self.data, &self.run)
     }
 
     /// A tool with a working copy of one of the apps in `e2e/apps`.
