@@ -1,7 +1,7 @@
 //! What `windlass worker …` does with the store: tars on stdin, one line of JSON on stdout, errors on stderr with
-//! exit status 1. The helper starts these as root of the store's range.
+//! exit status 1, or [`FAULT_STATUS`]. The helper starts these as root of the store's range.
 
-use crate::{Order, Store, UnpackLimits, base};
+use crate::{Order, Store, UnpackError, UnpackLimits, base};
 use model::Paths;
 use serde::Serialize;
 use std::{
@@ -11,6 +11,9 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
+
+/// Exit status of a worker when the store or this machine failed, and not what it read.
+pub const FAULT_STATUS: u8 = 3;
 
 /// The helper ends workers long before.
 const ONE_DAY: Duration = Duration::from_hours(24);
@@ -62,7 +65,13 @@ fn run<T: Serialize>(name: &str, work: impl FnOnce() -> Result<T, Box<dyn Error>
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windlass {name}: {}", model::sentence::of(error.as_ref()));
-            ExitCode::FAILURE
+            if is_the_tars(error.as_ref()) { ExitCode::FAILURE } else { ExitCode::from(FAULT_STATUS) }
         }
     }
+}
+
+/// Whether it was what came in that could not be used, and not the store or this machine that failed.
+fn is_the_tars(error: &(dyn Error + 'static)) -> bool {
+    use UnpackError::{Limit, Owner, Refused, Tar};
+    matches!(error.downcast_ref(), Some(Tar(_) | Refused { .. } | Owner { .. } | Limit { .. }))
 }

@@ -5,6 +5,7 @@ use http::{
     HeaderMap, HeaderValue, Response, StatusCode,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER},
 };
+use model::Fault;
 
 /// Why there is no answer of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub(crate) enum Page {
     Unreachable(String),
     /// The backend did not begin to answer in time.
     Slow(String),
-    /// The platform itself is being restarted.
-    PlatformAway,
+    /// The platform itself does not answer.
+    PlatformAway(Fault),
 }
 
 struct Words {
@@ -133,10 +134,13 @@ impl Page {
                 "It did not begin to answer in time. Its maintainers see more with: windlass logs",
                 None,
             ),
-            Self::PlatformAway => words(
+            Self::PlatformAway(fault) => words(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The platform is being restarted",
-                "Tools go on answering meanwhile. Please try again in a moment.",
+                "The platform does not answer",
+                &format!(
+                    "It may be restarting; tools go on answering meanwhile. Please try again in a moment. {}",
+                    fault.sentence()
+                ),
                 Some(5),
             ),
         }

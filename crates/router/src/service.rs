@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use model::ToolId;
+use model::{Fault, ToolId};
 use std::{
     collections::HashMap,
     error::Error as _,
@@ -229,10 +229,7 @@ impl Service {
                 Ok(response.map(BodyExt::boxed_unsync))
             }
             Err(Failure::Request(_)) => Err(Page::BROKEN_BODY),
-            Err(failure) => {
-                tracing::warn!(%failure, cause = ?failure.source(), "the platform did not answer");
-                Err(Page::PlatformAway)
-            }
+            Err(failure) => Err(Page::PlatformAway(Fault::of("asking serve", &failure))),
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum RuntimeError {
     Away(String),
     /// A worker ended badly; what it said.
     #[error("{what} failed: {text}")]
-    Worker { what: &'static str, text: String },
+    Worker { what: &'static str, status: i32, text: String },
     #[error("cannot prepare {what}")]
     Io {
         what: &'static str,

@@ -65,13 +65,14 @@ impl Machine {
         let said = String::from_utf8_lossy(&err).trim().to_owned();
         if status != 0 {
             let text = if said.is_empty() { format!("it ended with status {status}") } else { said };
-            return Err(RuntimeError::Worker { what, text });
+            return Err(RuntimeError::Worker { what, status, text });
         }
         if !said.is_empty() {
             tracing::info!(what, said, "a worker said");
         }
         serde_json::from_slice(&out).map_err(|error| RuntimeError::Worker {
             what,
+            status,
             text: format!("its answer cannot be read: {error}"),
         })
     }

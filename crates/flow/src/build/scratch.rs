@@ -22,7 +22,9 @@ pub(super) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(),
     let status = archive.status().await.map_err(git::repository::GitError::from)?;
     match unpacked {
         // 141: git could not write on, since the unpacker had seen enough.
-        Err(RuntimeError::Worker { text, .. }) if matches!(status, 0 | 141) => {
+        Err(RuntimeError::Worker { text, status: unpack, .. })
+            if matches!(status, 0 | 141) && unpack != i32::from(layers::worker::FAULT_STATUS) =>
+        {
             let problem = Problem::new("build-source", 422, "the commit's files cannot be unpacked", text);
             Err(StationError::tool(problem.hint("Fix or remove that file, commit, and push again.")))
         }

@@ -76,7 +76,8 @@ fn a_platform_that_stays_away_is_told_as_such() {
     let started = Instant::now();
     let answer = world.get("localhost", "");
     assert_eq!(status(&answer), "503");
-    assert!(answer.contains("The platform is being restarted") && answer.contains("retry-after: 5"));
+    assert!(answer.contains("the platform's fault, not yours; the operator finds it in the log as "));
+    assert!(answer.contains("The platform does not answer") && answer.contains("retry-after: 5"));
     assert!((1900..4000).contains(&started.elapsed().as_millis()));
 }
 

@@ -19,6 +19,9 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// Largest short answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
+/// Longest text of a router's page that is shown.
+const MAX_WORDS_BYTES: usize = 1000;
+
 /// One platform, and the token to show there.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -99,20 +102,20 @@ impl Client {
         let status = response.status();
         let kind = response.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let ours = kind.is_some_and(|kind| kind.starts_with("application/problem+json"));
-        if ours
-            && let Ok(body) = self.body(response).await
-            && let Ok(problem) = serde_json::from_slice(&body)
-        {
+        let body = self.body(response).await.unwrap_or_default();
+        if ours && let Ok(problem) = serde_json::from_slice(&body) {
             return problem;
         }
         if status.as_u16() == 503 || status.as_u16() == 502 {
-            return Problem::new(
-                "cli-starting",
-                503,
-                "the platform does not answer now",
-                format!("{} says {status}: it may be starting or restarting", self.server),
-            )
-            .hint("try again in a moment");
+            // The router's own words: a title, then whose fault it is, with its id.
+            let words = String::from_utf8_lossy(&body);
+            let words = words.lines().skip(1).collect::<Vec<_>>().join("\n");
+            let mut detail = format!("{} says {status}: it may be starting or restarting", self.server);
+            if words.contains("the operator finds it") && words.len() < MAX_WORDS_BYTES {
+                detail = words;
+            }
+            return Problem::new("cli-starting", 503, "the platform does not answer now", detail)
+                .hint("try again in a moment");
         }
         self.not_a_platform(&format!("it answered {status}"))
     }
