@@ -21,8 +21,6 @@ use store::{BuildMemory, Conflict, Image, ImageLayer, Layer, Run, StoreError, To
 
 /// Name and group of the user that buildpacks run as, inside the image (`CNB_USER_ID`).
 const USER_ID: u32 = 1000;
-/// Longer than any build may take, so that a lost hold ends by itself.
-const HOLD: Duration = Duration::from_secs(2 * 3600);
 
 /// The names of one run's sandbox and trees.
 struct Names {
@@ -77,15 +75,14 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
         layers.push(line.base.builder);
         let mut with_restored = layers.clone();
         with_restored.extend(previous.iter().flat_map(restore::mounted_layers));
-        let until = Some(Timestamp::now().plus(HOLD));
         // Also those that are only named: the export may take one of them over unseen.
         let mut needed = with_restored.clone();
         needed.extend(previous.iter().flat_map(restore::named_layers));
-        match line.store.hold_layers(&names.holder, &needed, until).await {
+        match line.store.hold_layers(&names.holder, &needed).await {
             Ok(()) => layers = with_restored,
             Err(StoreError::Conflict(_)) => {
                 previous = None;
-                line.store.hold_layers(&names.holder, &layers, until).await?;
+                line.store.hold_layers(&names.holder, &layers).await?;
             }
             Err(error) => return Err(error.into()),
         }
@@ -235,7 +232,7 @@ async fn hold(line: &Line, names: &Names, report: &Report) -> Result<bool, Stati
         let Some(published) = trees.published(&diff_id)? else { return Ok(false) };
         rows.push(Layer { diff_id, blob, blob_bytes, tree_bytes: published.tree_bytes });
     }
-    line.store.add_layers(&rows, &names.holder, Some(Timestamp::now().plus(HOLD))).await?;
+    line.store.add_layers(&rows, &names.holder).await?;
     // A blob that was there and that nothing named may have gone until this moment; from now on none does.
     for row in rows.iter().filter(|row| !line.paths.blob(&row.blob).exists()) {
         let order = layers::Order::Mend { diff_id: row.diff_id, blob: row.blob, bytes_per_second: 0 };

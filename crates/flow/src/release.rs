@@ -9,7 +9,7 @@ use crate::{
     step_log::StepLog,
 };
 use model::{
-    LogStream, Problem, ProcessType, Timestamp,
+    LogStream, Problem, ProcessType,
     run::{Cause, StepKind},
 };
 use sandbox::request::{KilledBy, Kind, Network, SandboxId};
@@ -111,7 +111,7 @@ async fn command(
     spec.kind = Kind::Task;
     spec.limits = line.settings.task_limits;
     spec.network = Network::Tool;
-    service::hold(line, &id, &spec, Some(Timestamp::now().plus(Duration::from_secs(3600)))).await?;
+    service::hold(line, &id, &spec).await?;
     let stream = LogStream::Step { run: run.number, step: StepKind::Release };
     line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
     let ended = line.runtime.ended(&id).await?;

@@ -117,7 +117,7 @@ async fn launch(
 ) -> Result<Ipv4Addr, StationError> {
     let identity = Identity { tool, release, process: process.clone(), number: 1 };
     let spec = service::spec(line, name, &identity).await?;
-    service::hold(line, name, &spec, None).await?;
+    service::hold(line, name, &spec).await?;
     let stream = LogStream::Process { process: process.clone(), number: 1 };
     let address = line.runtime.run(&spec, line.log_file(tool.id, &stream)?).await?;
     address.ok_or_else(|| StationError::Inconsistent("a started copy has no address".to_owned()))

@@ -1,7 +1,7 @@
 //! One process of a release as a sandbox: its layers, its environment, its limits.
 
 use crate::{Line, line::StationError};
-use model::{DiffId, Limits, Problem, ProcessType, Timestamp, limits::MIB, run::Cause};
+use model::{DiffId, Limits, Problem, ProcessType, limits::MIB, run::Cause};
 use pipeline::{Health, Web};
 use runtime::health::{Check, PORT};
 use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec};
@@ -123,12 +123,7 @@ fn image_env(line: &Line, config: &model::Digest) -> Result<BTreeMap<String, Str
 }
 
 /// Keeps a sandbox's layers in the store while it may run.
-pub(crate) async fn hold(
-    line: &Line,
-    id: &SandboxId,
-    spec: &SandboxSpec,
-    until: Option<Timestamp>,
-) -> Result<(), StationError> {
+pub(crate) async fn hold(line: &Line, id: &SandboxId, spec: &SandboxSpec) -> Result<(), StationError> {
     let layers: Vec<DiffId> = spec
         .layers
         .iter()
@@ -137,7 +132,7 @@ pub(crate) async fn hold(
             LayerRef::Scratch(_) => None,
         })
         .collect();
-    match line.store.hold_layers(&format!("sandbox:{id}"), &layers, until).await {
+    match line.store.hold_layers(&format!("sandbox:{id}"), &layers).await {
         Err(StoreError::Conflict(Conflict::LayerMissing(layer))) => {
             let detail = format!("Its layer {layer} was damaged on disk and could not be repaired.");
             let problem =

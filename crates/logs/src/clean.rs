@@ -73,9 +73,10 @@ fn sequence(characters: &mut Peekable<Chars<'_>>) -> Option<String> {
     }
 }
 
-/// Characters that change how others are shown: direction overrides and isolates (Unicode UAX #9), tags.
+/// Characters that change how others are shown: direction overrides and isolates (Unicode UAX #9), tags, ends of
+/// lines that are no controls.
 fn deceives(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{e0000}'..='\u{e007f}')
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{2028}' | '\u{2029}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -31,6 +31,18 @@ pub(crate) enum Page {
     PlatformAway(Fault),
 }
 
+/// A whole answer to a request whose head did not come in time; with it the connection ends.
+pub(crate) fn slow_head() -> Vec<u8> {
+    let body =
+        "This request came too slowly\nIts head was not whole in time. Send it again on a new connection.\n";
+    let (status, length) = (StatusCode::REQUEST_TIMEOUT, body.len());
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {length}\r\n\
+         cache-control: no-store\r\nconnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
 struct Words {
     status: StatusCode,
     title: String,

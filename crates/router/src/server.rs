@@ -2,7 +2,7 @@
 
 use crate::{
     access::AccessLog,
-    listener,
+    listener, pages,
     service::{Counts, Service},
     tables::Tables,
     upstream::Patience,
@@ -11,9 +11,17 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::Paths;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
@@ -46,6 +54,8 @@ pub enum RouterError {
 const WANTED_DESCRIPTORS: u64 = 65_536;
 /// Descriptors that are not connections.
 const OTHER_DESCRIPTORS: u64 = 400;
+/// How long a client that is refused is listened to, so that it hears why.
+const LINGER: Duration = Duration::from_secs(2);
 /// Longest request line and headers together, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -133,18 +143,38 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mut stopped: watch
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(MAX_HEAD_BYTES);
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), answer).with_upgrades());
+    let mut served = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     let ended = tokio::select! {
-        ended = &mut served => ended,
+        ended = &mut served => Some(ended),
         // The sender is dropped when the router is told to end.
-        _ = stopped.changed() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
+        _ = stopped.changed() => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        Pin::new(&mut served).graceful_shutdown();
+        (&mut served).await
     };
     if let Err(error) = ended {
         tracing::debug!(%client, %error, "a connection ended badly");
+        // A connection on which nothing was begun is idle, and ends without a word.
+        if let Some(parts) =
+            served.into_parts().filter(|parts| error.is_timeout() && !parts.read_buf.is_empty())
+        {
+            refuse_slow_head(parts.io.into_inner()).await;
+        }
     }
+}
+
+/// Says why, if the client still listens.
+async fn refuse_slow_head(mut stream: TcpStream) {
+    let said = async {
+        stream.write_all(&pages::slow_head()).await?;
+        stream.shutdown().await?;
+        // What comes meanwhile is read: closing over it would take the answer away (RFC 9112, section 9.6).
+        tokio::io::copy(&mut (&mut stream).take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await
+    };
+    let _ = timeout(LINGER, said).await;
 }
 
 /// Raises the limit of open descriptors as far as we may, and divides it: a request needs two.

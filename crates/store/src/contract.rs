@@ -101,7 +101,6 @@ macro_rules! contract {
             layers {
                 a_layer_in_use_is_not_retired,
                 a_retired_layer_cannot_be_held_until_it_is_stored_again,
-                a_hold_ends_with_its_time,
                 a_cleared_tool_lets_go_of_its_layers,
             }
             retention {

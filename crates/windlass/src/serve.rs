@@ -5,6 +5,7 @@ mod base_images;
 mod git_platform;
 mod push_options;
 mod push_text;
+mod sign_ins;
 
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
@@ -93,6 +94,7 @@ async fn serve(settings: &Settings) -> Result<()> {
     let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places, limits };
     let registry = registry_door(&app, settings).await?;
     let routes = web::router(app).merge(door.routes()).merge(registry.clone().routes());
+    let routes = sign_ins::limit(routes);
 
     let (stop, stopped) = watch::channel(false);
     // The first end when they are told to, the others never.

@@ -18,7 +18,7 @@ pub(super) async fn collect(line: &Line) -> Result<(), StationError> {
     orphans(line).await?;
     loop {
         let _naming = line.keeping.naming.lock().await;
-        let retired = line.store.retire_layers(Timestamp::now(), BATCH).await?;
+        let retired = line.store.retire_layers(BATCH).await?;
         if retired.is_empty() {
             break;
         }
@@ -124,7 +124,7 @@ async fn empty(line: &Line) -> Result<(), StationError> {
 /// Holds of sandboxes that are gone: whoever should have let go was killed in between.
 async fn release_lost_holds(line: &Line) -> Result<(), StationError> {
     // In this order: a copy's row is older than its hold, and a run's is, too.
-    let holders = line.store.layer_holders(Timestamp::now()).await?;
+    let holders = line.store.layer_holders().await?;
     let replicas: HashSet<String> =
         line.store.replicas().await?.into_iter().map(|replica| replica.sandbox).collect();
     let sandboxes = line.runtime.list().await?;

@@ -12,8 +12,6 @@ use tokio::sync::watch;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Who keeps a layer in the store while it is looked at.
 const HOLDER: &str = "scrub";
-/// Longer than any layer may take.
-const HOLD: Duration = Duration::from_hours(2);
 /// Blobs that one worker looks at: a worker's time is limited.
 const BLOBS: usize = 100;
 const BLOB_BYTES: u64 = 256 * 1024 * 1024;
@@ -63,6 +61,8 @@ async fn wanted(line: &Line) -> Result<Option<Scrub>, StationError> {
 }
 
 async fn pass(line: &Line, scrub: &Scrub) -> Result<(), StationError> {
+    // What this pass held when it was interrupted.
+    line.store.release_layers(HOLDER).await?;
     loop {
         let layers = line.store.layers_to_check(scrub.began_at, 1).await?;
         let Some(layer) = layers.first() else { break };
@@ -81,8 +81,7 @@ async fn pass(line: &Line, scrub: &Scrub) -> Result<(), StationError> {
 }
 
 async fn check_layer(line: &Line, scrub: &Scrub, layer: &Layer) -> Result<(), StationError> {
-    let until = Timestamp::now().plus(HOLD);
-    match line.store.hold_layers(HOLDER, &[layer.diff_id], Some(until)).await {
+    match line.store.hold_layers(HOLDER, &[layer.diff_id]).await {
         Ok(()) => {}
         // Taken away this moment.
         Err(StoreError::Conflict(_)) => return Ok(()),

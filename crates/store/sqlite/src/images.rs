@@ -133,7 +133,7 @@ impl Images for Sqlite {
         work.run(row).await?;
         let holder = cache_holder(tool, ref_name);
         work.run(query("DELETE FROM layer_use WHERE holder = ?").bind(&holder)).await?;
-        hold(&mut work, &holder, cache_layers, None).await?;
+        hold(&mut work, &holder, cache_layers).await?;
         self.within_quota(&mut work, &tool.to_string(), before).await?;
         work.commit().await
     }

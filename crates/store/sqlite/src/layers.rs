@@ -21,20 +21,14 @@ pub(crate) fn layer(row: &SqliteRow) -> Result<Layer, StoreError> {
 
 /// # Errors
 /// `LayerMissing` for a layer that is unknown, broken or being removed.
-pub(crate) async fn hold(
-    work: &mut Work,
-    holder: &str,
-    layers: &[DiffId],
-    until: Option<Timestamp>,
-) -> Result<(), StoreError> {
+pub(crate) async fn hold(work: &mut Work, holder: &str, layers: &[DiffId]) -> Result<(), StoreError> {
     for diff_id in layers {
         let held = query(
-            "INSERT INTO layer_use (holder, diff_id, until)
-             SELECT ?, diff_id, ? FROM layers WHERE diff_id = ? AND retiring = 0 AND broken = 0
-             ON CONFLICT (holder, diff_id) DO UPDATE SET until = excluded.until",
+            "INSERT INTO layer_use (holder, diff_id)
+             SELECT ?, diff_id FROM layers WHERE diff_id = ? AND retiring = 0 AND broken = 0
+             ON CONFLICT (holder, diff_id) DO UPDATE SET until = NULL",
         )
         .bind(holder)
-        .bind(until.map(|until| until.0))
         .bind(diff_id.to_string());
         if work.run(held).await? == 0 {
             return Err(Conflict::LayerMissing(*diff_id).into());
@@ -65,18 +59,13 @@ impl Layers for Sqlite {
         work.commit().await
     }
 
-    async fn add_layers(
-        &self,
-        layers: &[Layer],
-        holder: &str,
-        until: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    async fn add_layers(&self, layers: &[Layer], holder: &str) -> Result<(), StoreError> {
         let mut work = self.write().await?;
         for layer in layers {
             add(&mut work, layer).await?;
         }
         let diff_ids: Vec<DiffId> = layers.iter().map(|layer| layer.diff_id).collect();
-        hold(&mut work, holder, &diff_ids, until).await?;
+        hold(&mut work, holder, &diff_ids).await?;
         work.commit().await
     }
 
@@ -86,14 +75,9 @@ impl Layers for Sqlite {
         layer(&self.one("layer", found).await?)
     }
 
-    async fn hold_layers(
-        &self,
-        holder: &str,
-        layers: &[DiffId],
-        until: Option<Timestamp>,
-    ) -> Result<(), StoreError> {
+    async fn hold_layers(&self, holder: &str, layers: &[DiffId]) -> Result<(), StoreError> {
         let mut work = self.write().await?;
-        hold(&mut work, holder, layers, until).await?;
+        hold(&mut work, holder, layers).await?;
         work.commit().await
     }
 
@@ -103,10 +87,9 @@ impl Layers for Sqlite {
         work.commit().await
     }
 
-    async fn layer_holders(&self, now: Timestamp) -> Result<Vec<String>, StoreError> {
-        let found =
-            query("SELECT DISTINCT holder FROM layer_use WHERE until IS NULL OR until > ? ORDER BY holder");
-        self.all(found.bind(now.0)).await?.iter().map(|row| plain(row, "holder")).collect()
+    async fn layer_holders(&self) -> Result<Vec<String>, StoreError> {
+        let found = query("SELECT DISTINCT holder FROM layer_use ORDER BY holder");
+        self.all(found).await?.iter().map(|row| plain(row, "holder")).collect()
     }
 
     async fn holders_of(&self, diff_id: &DiffId) -> Result<Vec<String>, StoreError> {
@@ -115,16 +98,15 @@ impl Layers for Sqlite {
         rows.iter().map(|row| plain(row, "holder")).collect()
     }
 
-    async fn retire_layers(&self, now: Timestamp, limit: u32) -> Result<Vec<Layer>, StoreError> {
+    async fn retire_layers(&self, limit: u32) -> Result<Vec<Layer>, StoreError> {
         // Looked for beside the writer, which then only judges these few again.
         let unused = query(
             "SELECT diff_id FROM layers
              WHERE NOT EXISTS (SELECT 1 FROM image_layers WHERE image_layers.diff_id = layers.diff_id)
-               AND NOT EXISTS (SELECT 1 FROM layer_use WHERE layer_use.diff_id = layers.diff_id
-                               AND (until IS NULL OR until > ?))
+               AND NOT EXISTS (SELECT 1 FROM layer_use WHERE layer_use.diff_id = layers.diff_id)
              ORDER BY added_at LIMIT ?",
         );
-        let unused = self.all(unused.bind(now.0).bind(limit)).await?;
+        let unused = self.all(unused.bind(limit)).await?;
         let mut retired = Vec::new();
         if unused.is_empty() {
             return Ok(retired);
@@ -132,8 +114,6 @@ impl Layers for Sqlite {
         let mut work = self.write().await?;
         for row in &unused {
             let diff_id: String = plain(row, "diff_id")?;
-            let lapsed = query("DELETE FROM layer_use WHERE diff_id = ? AND until <= ?");
-            work.run(lapsed.bind(&diff_id).bind(now.0)).await?;
             let retire = query(
                 "UPDATE layers SET retiring = 1 WHERE diff_id = ?1
                    AND NOT EXISTS (SELECT 1 FROM image_layers WHERE diff_id = ?1)

@@ -155,7 +155,7 @@ pub async fn storage_counts_each_thing_once_and_what_does_not_fit_is_not_kept(to
     let tool = town.tool("shop").await;
     let run = town.push(&tool, "main", 1).await.run;
     let base = town.layer(100).await;
-    town.store.hold_layers("base:run", &[base.diff_id], None).await.unwrap();
+    town.store.hold_layers("base:run", &[base.diff_id]).await.unwrap();
     town.image(tool.id, run, 100).await;
     assert_eq!(town.usage(&tool).await.used_bytes(), 0, "base layers cost nobody anything");
     // A layer is 10 bytes of blob and 100 of directory.

@@ -28,8 +28,7 @@ async fn states(town: &Town, tool: &Tool) -> Vec<ReleaseState> {
 }
 
 async fn gone(town: &Town) -> Vec<DiffId> {
-    let mut gone: Vec<_> =
-        town.store.retire_layers(Timestamp::now(), 100).await.unwrap().iter().map(|l| l.diff_id).collect();
+    let mut gone: Vec<_> = town.store.retire_layers(100).await.unwrap().iter().map(|l| l.diff_id).collect();
     gone.sort();
     gone
 }
@@ -134,7 +133,7 @@ pub async fn what_a_branch_remembers_is_kept_until_it_is_forgotten(town: &Town) 
 pub async fn layers_are_stored_and_held_at_once(town: &Town) {
     let old = town.layer(1).await;
     assert_eq!(gone(town).await, [old.diff_id]);
-    town.store.add_layers(std::slice::from_ref(&old), "sandbox:a", None).await.unwrap();
+    town.store.add_layers(std::slice::from_ref(&old), "sandbox:a").await.unwrap();
     assert!(gone(town).await.is_empty());
     assert_eq!(town.store.holders_of(&old.diff_id).await.unwrap(), ["sandbox:a"]);
     assert_eq!(
@@ -150,7 +149,7 @@ pub async fn a_scrub_looks_at_each_layer_once_and_what_is_refused_cannot_be_held
     let tool = town.tool("wordcount").await;
     let release = live(town, &tool, 1, None).await;
     let other = town.layer(2).await;
-    town.store.hold_layers("base:run", &[other.diff_id], None).await.unwrap();
+    town.store.hold_layers("base:run", &[other.diff_id]).await.unwrap();
     assert_eq!(town.store.last_scrub().await.unwrap(), None);
     let number = town.store.begin_scrub(&super::town::PLATFORM).await.unwrap();
     assert_eq!(town.store.begin_scrub(&super::town::PLATFORM).await.unwrap(), number, "one at a time");
@@ -173,10 +172,10 @@ pub async fn a_scrub_looks_at_each_layer_once_and_what_is_refused_cannot_be_held
     town.store.layer_checked(number, &other.diff_id, 10, None).await.unwrap();
     town.store.blobs_checked(number, 3, 1, &[]).await.unwrap();
     assert!(town.store.layers_to_check(scrub.began_at, 10).await.unwrap().is_empty());
-    let refused = town.store.hold_layers("sandbox:a", &[diff_id(1)], None).await;
+    let refused = town.store.hold_layers("sandbox:a", &[diff_id(1)]).await;
     assert!(matches!(refused, Err(StoreError::Conflict(Conflict::LayerMissing(id))) if id == diff_id(1)));
     town.layer(1).await;
-    town.store.hold_layers("sandbox:a", &[diff_id(1)], None).await.unwrap();
+    town.store.hold_layers("sandbox:a", &[diff_id(1)]).await.unwrap();
     town.store.end_scrub(number).await.unwrap();
     let scrub = town.store.scrub(number).await.unwrap();
     assert_eq!((scrub.layers, scrub.blobs, scrub.read_bytes), (2, 3, 111));

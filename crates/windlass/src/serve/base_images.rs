@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use flow::base::Base;
 use layers::Published;
 use lifecycle::export::{BaseImage, BaseLayer};
-use model::{DiffId, Paths, Timestamp};
+use model::{DiffId, Paths};
 use runtime::Runtime;
 use std::fs::File;
 use store::{Layer, Store};
@@ -31,9 +31,9 @@ pub(super) async fn ensure(paths: &Paths, runtime: &dyn Runtime, store: &dyn Sto
     }
     let held: Vec<DiffId> = kept.iter().map(|layer| layer.diff_id).collect();
     let holder = format!("base:{}", builder.diff_id.hex());
-    store.hold_layers(&holder, &held, None).await?;
+    store.hold_layers(&holder, &held).await?;
     // Those of an older platform: what was built on them holds what it needs.
-    for older in store.layer_holders(Timestamp::now()).await? {
+    for older in store.layer_holders().await? {
         if older.starts_with("base:") && older != holder {
             store.release_layers(&older).await?;
         }

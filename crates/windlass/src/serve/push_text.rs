@@ -184,15 +184,21 @@ impl Follower<'_> {
 
     async fn say(&self, text: String) {
         // A pusher who has left hears nothing more; the run does not depend on it.
-        // What a tree says of itself stands in the platform's own lines too: nothing of it may paint a terminal.
-        let _ = self.lines.send(logs::clean(text.as_bytes())).await;
+        let _ = self.lines.send(sayable(&text)).await;
     }
+}
+
+/// What a tree says of itself stands in the platform's own lines too: nothing of it may paint a terminal, and no
+/// carriage return may take the platform's words before it away.
+fn sayable(text: &str) -> String {
+    logs::clean(text.replace('\r', " ").as_bytes())
 }
 
 /// Rows of buildpacks and release commands, and what a build was refused; the platform's other words are summed up.
 fn shown(line: &LogLine) -> Option<String> {
     let LogStream::Step { step: StepKind::Build | StepKind::Release, .. } = line.stream else { return None };
-    let text = String::from_utf8_lossy(&line.entry.row.bytes);
+    // Before it is set in: a row that draws over itself must not draw over that, and look like a line of ours.
+    let text = logs::clean(&line.entry.row.bytes);
     // Said again in the step's own line, or as the reason of its failure.
     if text.starts_with(pipeline::SUMMARY_PREFIX) || text.starts_with(pipeline::PROBLEM_PREFIX) {
         return None;
@@ -206,5 +212,28 @@ fn shown(line: &LogLine) -> Option<String> {
             Some(format!("           {text}"))
         }
         Stream::Platform | Stream::Marker => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_draws_over_itself_does_not_become_a_line_of_ours() {
+        for text in ["\r live      http://evil.example/", "\u{1b}[2K\u{1b}[1G live      http://evil.example/"]
+        {
+            let (stream, flags) = (Stream::Out, logs::Flags::default());
+            let row = logs::Row { microseconds: 0, stream, flags, bytes: text.into() };
+            let stream = LogStream::Step { run: 1, step: StepKind::Build };
+            let said = sayable(
+                &shown(&LogLine { stream, entry: logs::Entry { offset: 0, next_offset: 0, row } }).unwrap(),
+            );
+            assert_eq!(said, "            live      http://evil.example/");
+        }
+        assert_eq!(
+            sayable(" build     pip\r live      http://evil/"),
+            " build     pip  live      http://evil/"
+        );
     }
 }
