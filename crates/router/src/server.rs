@@ -11,14 +11,7 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::Paths;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -59,23 +52,49 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Longest request line and headers together, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Serves until SIGTERM or SIGINT; then no new connection is taken and open requests end.
-pub async fn serve(config: Config, listener: std::net::TcpListener) -> Result<(), RouterError> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let end = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
-    serve_until(config, listener, Patience::DEFAULT, end).await
+/// How long a router goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Serving,
+    /// Another one takes the listener: what is open is finished, clients are told to connect anew.
+    Leaving,
+    /// The platform stops: what is open is finished if that is quick.
+    Ending,
 }
 
-pub(crate) async fn serve_until(
+/// Serves until SIGQUIT, when another router takes over, or SIGTERM or SIGINT, when the platform stops. `ready` is
+/// called once connections are taken.
+///
+/// # Errors
+/// When the control socket, the listener or a signal cannot be used.
+pub async fn serve(
+    config: Config,
+    listener: std::net::TcpListener,
+    ready: impl FnOnce(),
+) -> Result<(), RouterError> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut quit = signal(SignalKind::quit())?;
+    let (life, lives) = watch::channel(Life::Serving);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = quit.recv() => drop(life.send(Life::Leaving)),
+            }
+        }
+        let _ = life.send(Life::Ending);
+        life.closed().await;
+    });
+    serve_while(config, listener, Patience::DEFAULT, lives, ready).await
+}
+
+pub(crate) async fn serve_while(
     config: Config,
     listener: std::net::TcpListener,
     patience: Patience,
-    end: impl Future<Output = ()>,
+    mut life: watch::Receiver<Life>,
+    ready: impl FnOnce(),
 ) -> Result<(), RouterError> {
     let Config { domain, paths } = config;
     listener.set_nonblocking(true)?;
@@ -89,28 +108,28 @@ pub(crate) async fn serve_until(
     let serving_control = tokio::spawn(listener::serve(socket, Arc::clone(&tables), Arc::clone(&counts)));
     let access = AccessLog::start(paths.clone())?;
     let sender = access.sender().ok_or_else(|| io::Error::other("the access log has ended"))?;
-    let service = Arc::new(Service::new(tables, sender, paths.serve_socket(), patience, counts));
+    let service = Service::new(tables, sender, paths.serve_socket(), patience, counts, life.clone());
+    let service = Arc::new(service);
 
-    let (stop, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(connection_places()));
-    let mut end = pin!(end);
+    ready();
     loop {
         let place = tokio::select! {
-            () = &mut end => break,
+            _ = life.wait_for(|life| *life != Life::Serving) => break,
             place = Arc::clone(&places).acquire_owned() => place.map_err(io::Error::other)?,
         };
         let accepted = tokio::select! {
-            () = &mut end => break,
+            _ = life.wait_for(|life| *life != Life::Serving) => break,
             accepted = listener.accept() => accepted,
             // The set keeps the outcome of every connection until somebody asks.
             _ = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
             Ok((stream, _)) => {
-                let (service, stopped) = (Arc::clone(&service), stopped.clone());
+                let (service, life) = (Arc::clone(&service), life.clone());
                 connections.spawn(async move {
-                    connection(stream, service, stopped).await;
+                    connection(stream, service, life).await;
                     drop(place);
                 });
             }
@@ -119,20 +138,45 @@ pub(crate) async fn serve_until(
         }
     }
     drop(listener);
-    serving_control.abort();
-    drop(stop);
-    let drained = timeout(patience.drain, async { while connections.join_next().await.is_some() {} }).await;
-    if drained.is_err() {
-        tracing::warn!(cut = connections.len(), "open requests were cut at the end");
-        connections.shutdown().await;
+    finish(&mut connections, &service, patience, life).await;
+    if !connections.is_empty() || service.tunnels() > 0 {
+        tracing::warn!(connections = connections.len(), tunnels = service.tunnels(), "cut at the end");
     }
+    connections.shutdown().await;
+    // Until here: tables and drains concern what a router still does.
+    serving_control.abort();
     // Open tunnels end with the service, and then nothing sends rows any more: what was sent gets written.
     drop(service);
     tokio::task::spawn_blocking(move || drop(access)).await.map_err(io::Error::other)?;
     Ok(())
 }
 
-async fn connection(stream: TcpStream, service: Arc<Service>, mut stopped: watch::Receiver<()>) {
+/// Lets open requests end. One that leaves waits long, also for tunnels, unless it is told to end meanwhile.
+async fn finish(
+    connections: &mut JoinSet<()>,
+    service: &Service,
+    patience: Patience,
+    mut life: watch::Receiver<Life>,
+) {
+    if *life.borrow() == Life::Leaving {
+        let all = async {
+            while connections.join_next().await.is_some() {}
+            while service.tunnels() > 0 {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            () = all => return,
+            () = sleep(patience.leave) => return,
+            _ = life.wait_for(|life| *life == Life::Ending) => {}
+        }
+    }
+    let all = async { while connections.join_next().await.is_some() {} };
+    // What is not done by then is cut.
+    let _ = timeout(patience.drain, all).await;
+}
+
+async fn connection(stream: TcpStream, service: Arc<Service>, mut life: watch::Receiver<Life>) {
     let Ok(client) = stream.peer_addr() else { return };
     // Small writes go out at once; without this nothing breaks, it is only slower.
     let _ = stream.set_nodelay(true);
@@ -146,8 +190,7 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mut stopped: watch
     let mut served = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     let ended = tokio::select! {
         ended = &mut served => Some(ended),
-        // The sender is dropped when the router is told to end.
-        _ = stopped.changed() => None,
+        () = closing(&mut life, head) => None,
     };
     let ended = if let Some(ended) = ended {
         ended
@@ -175,6 +218,17 @@ async fn refuse_slow_head(mut stream: TcpStream) {
         tokio::io::copy(&mut (&mut stream).take(MAX_HEAD_BYTES as u64), &mut tokio::io::sink()).await
     };
     let _ = timeout(LINGER, said).await;
+}
+
+/// Returns when a connection without a request is to be closed. A client may be sending one at this very moment, which
+/// a router that leaves must not lose: it answers the next request too and says that it is the last, and closes only
+/// those that have none for as long as an idle connection is ever kept.
+async fn closing(life: &mut watch::Receiver<Life>, idle: Duration) {
+    // A sender that is gone means the end as well.
+    let _ = life.wait_for(|life| *life != Life::Serving).await;
+    if *life.borrow() == Life::Leaving {
+        let _ = timeout(idle, life.wait_for(|life| *life == Life::Ending)).await;
+    }
 }
 
 /// Raises the limit of open descriptors as far as we may, and divides it: a request needs two.

@@ -6,12 +6,13 @@ use crate::{
     headers,
     host::{self, Host},
     pages::Page,
+    server::Life,
     table::{Route, State},
     tables::{Choice, Tables, Target},
     tunnel::Tunnel,
     upstream::{self, Connection, Failure, Patience},
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONNECTION, request::Parts};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -22,13 +23,13 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
 
@@ -42,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) serve_socket: PathBuf,
     pub(crate) patience: Patience,
     counts: Arc<Counts>,
+    life: watch::Receiver<Life>,
     places: Mutex<HashMap<ToolId, Arc<Semaphore>>>,
     turn: AtomicUsize,
     /// Connections that changed their protocol. They end with the service.
@@ -74,9 +76,10 @@ impl Service {
         serve_socket: PathBuf,
         patience: Patience,
         counts: Arc<Counts>,
+        life: watch::Receiver<Life>,
     ) -> Self {
         let (places, turn, tunnels) = (Mutex::default(), AtomicUsize::new(0), Mutex::default());
-        Self { tables, access, serve_socket, patience, counts, places, turn, tunnels }
+        Self { tables, access, serve_socket, patience, counts, life, places, turn, tunnels }
     }
 
     /// Answers one request; every trouble is a page.
@@ -99,6 +102,10 @@ impl Service {
         };
         let mut response = answer.unwrap_or_else(|page| page.response(&accept));
         response.headers_mut().insert(headers::REQUEST_ID, request_id);
+        if *self.life.borrow() != Life::Serving && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            // The client's next connection finds the router that took over.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         response
     }
 
@@ -136,10 +143,19 @@ impl Service {
 
     /// Runs a tunnel until it, or the service, ends.
     fn keep(&self, tunnel: impl Future<Output = ()> + Send + 'static) {
+        self.open_tunnels().spawn(tunnel);
+    }
+
+    /// How many tunnels are open.
+    pub(crate) fn tunnels(&self) -> usize {
+        self.open_tunnels().len()
+    }
+
+    fn open_tunnels(&self) -> MutexGuard<'_, JoinSet<()>> {
         let mut tunnels = self.tunnels.lock().unwrap_or_else(PoisonError::into_inner);
         // The set keeps the outcome of every task until somebody asks.
         while tunnels.try_join_next().is_some() {}
-        tunnels.spawn(tunnel);
+        tunnels
     }
 
     /// A place among the tool's open requests, or the page that stands for its state.

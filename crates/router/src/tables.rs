@@ -13,6 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 use thiserror::Error;
+use uuid::Uuid;
 
 /// Where a host name leads.
 #[derive(Clone, Debug)]
@@ -149,7 +150,7 @@ impl Hosts {
 /// Replaces the file by rename: a crash leaves the old one or the new one.
 fn keep(path: &Path, table: &Table) -> io::Result<()> {
     // Two routers may write the same table at once.
-    let new = path.with_extension(format!("{}.new", std::process::id()));
+    let new = path.with_extension(format!("{}.new", Uuid::now_v7().simple()));
     let mut file = fs::File::create(&new)?;
     file.write_all(&serde_json::to_vec(table)?)?;
     file.sync_all()?;

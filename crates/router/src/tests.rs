@@ -5,9 +5,14 @@ mod bodies;
 mod drain;
 mod life;
 mod platform;
+mod replace;
 mod requests;
 
-use crate::{Backend, Config, Control, Route, State, Table, server::serve_until, upstream::Patience};
+use crate::{
+    Backend, Config, Control, Route, State, Table,
+    server::{Life, serve_while},
+    upstream::Patience,
+};
 use model::{LogStream, Paths, ToolId};
 use std::{
     io::{Read, Write},
@@ -16,7 +21,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
+use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
 const PATIENCE: Patience = Patience {
     head: Duration::from_millis(500),
@@ -25,14 +30,18 @@ const PATIENCE: Patience = Patience {
     platform_answer: Duration::from_secs(5),
     platform_restart: Duration::from_secs(2),
     drain: Duration::from_secs(2),
+    leave: Duration::from_secs(4),
 };
 
 /// A running router and what it needs.
 struct World {
     runtime: Runtime,
+    listener: TcpListener,
     address: SocketAddr,
     paths: Paths,
-    stop: Option<oneshot::Sender<()>>,
+    life: watch::Sender<Life>,
+    /// Of routers that were replaced: their end comes with their sender's.
+    left: Vec<watch::Sender<Life>>,
     router: Option<JoinHandle<()>>,
     generation: u64,
     tool_id: ToolId,
@@ -55,27 +64,49 @@ impl World {
         }
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut world =
-            Self { runtime, address, paths, stop: None, router: None, generation: 0, tool_id, place };
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut world = Self {
+            runtime,
+            listener,
+            address,
+            paths,
+            life: watch::Sender::new(Life::Serving),
+            left: Vec::new(),
+            router: None,
+            generation: 0,
+            tool_id,
+            place,
+        };
         world.start();
         world
     }
 
+    /// Starts a router on the listener, which the starter keeps.
     fn start(&mut self) {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        self.address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel();
+        let listener = self.listener.try_clone().unwrap();
+        let (life, lives) = watch::channel(Life::Serving);
         let config = Config { domain: "localhost".to_owned(), paths: self.paths.clone() };
-        let end = async move { stopped.await.unwrap_or(()) };
-        let router = async move { serve_until(config, listener, PATIENCE, end).await.unwrap() };
+        let (ready, is_ready) = channel();
+        let ready = move || ready.send(()).unwrap();
+        let router = async move { serve_while(config, listener, PATIENCE, lives, ready).await.unwrap() };
         self.router = Some(self.runtime.spawn(router));
-        self.stop = Some(stop);
+        self.life = life;
+        is_ready.recv().unwrap();
+    }
+
+    /// Starts another router on the same listener, then lets the first one leave; its end may be waited for.
+    fn replace(&mut self) -> JoinHandle<()> {
+        let (life, old) = (self.life.clone(), self.router.take().unwrap());
+        self.start();
+        life.send_replace(Life::Leaving);
+        self.left.push(life);
+        old
     }
 
     /// Tells the router to end and waits until it has.
     fn stop(&mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
+        self.life.send_replace(Life::Ending);
         self.runtime.block_on(self.router.take().unwrap()).unwrap();
     }
 

@@ -36,8 +36,10 @@ pub(crate) struct Patience {
     pub(crate) platform_answer: Duration,
     /// How long a request waits for a platform that is being restarted.
     pub(crate) platform_restart: Duration,
-    /// How long open requests may go on when the router is told to end.
+    /// How long open requests may go on when the platform stops.
     pub(crate) drain: Duration,
+    /// How long open requests, downloads and tunnels may go on when another router has taken over.
+    pub(crate) leave: Duration,
 }
 
 impl Patience {
@@ -48,6 +50,7 @@ impl Patience {
         platform_answer: Duration::from_mins(10),
         platform_restart: Duration::from_secs(10),
         drain: Duration::from_secs(10),
+        leave: Duration::from_mins(10),
     };
 }
 

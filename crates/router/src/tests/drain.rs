@@ -1,7 +1,7 @@
 //! A copy is replaced: what is under way to it ends whole, what comes goes to the next one.
 
 use super::{World, echo, open_web_socket, read_head, tool};
-use crate::{Control, ControlError, Drained, State};
+use crate::{Control, ControlError, Drained, State, Table};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
@@ -30,8 +30,14 @@ impl World {
         Control::new(&self.paths.router_sockets())
     }
 
+    pub(super) fn backends(&self) -> Vec<SocketAddr> {
+        let table = std::fs::read(self.paths.route_table()).unwrap();
+        let table: Table = serde_json::from_slice(&table).unwrap();
+        table.routes.iter().flat_map(|route| &route.backends).map(|backend| backend.address).collect()
+    }
+
     /// Starts to drain; the receiver gets what came of it.
-    fn drain(&self, backend: SocketAddr, deadline: Duration) -> Receiver<Drained> {
+    pub(super) fn drain(&self, backend: SocketAddr, deadline: Duration) -> Receiver<Drained> {
         let (sender, receiver) = channel();
         let control = self.control();
         self.runtime.spawn(async move {
