@@ -50,6 +50,11 @@ impl Gate {
         Ok(Admission { gate: self, secret })
     }
 
+    /// How many pushes are under way.
+    pub fn pushes(&self) -> usize {
+        self.pushes.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Answers hooks on a socket that only serve's group (git's processes) can reach. Never returns unless the
     /// socket breaks.
     ///

@@ -21,6 +21,11 @@ impl Paths {
     pub fn database(&self) -> PathBuf {
         self.data.join("db/windlass.sqlite")
     }
+    /// Locked by the serve process that drives runs and collects garbage: while one is replaced there are two, and only
+    /// one of them does.
+    pub fn engine_lock(&self) -> PathBuf {
+        self.data.join("db/engine.lock")
+    }
     /// Secrets of the platform, 0600, owner serve.
     pub fn keys(&self) -> PathBuf {
         self.data.join("keys")
@@ -76,6 +81,10 @@ impl Paths {
     pub fn route_table(&self) -> PathBuf {
         self.data.join("router/table.json")
     }
+    /// Where root asks the starter; root's alone.
+    pub fn starter_socket(&self) -> PathBuf {
+        self.run.join("up.sock")
+    }
     pub fn helper_socket(&self) -> PathBuf {
         self.run.join("helper.sock")
     }
@@ -87,9 +96,9 @@ impl Paths {
     pub fn serve_socket(&self) -> PathBuf {
         self.run.join("serve/http.sock")
     }
-    /// Where git's hooks reach serve.
-    pub fn hook_socket(&self) -> PathBuf {
-        self.run.join("serve/hook.sock")
+    /// Where git's hooks reach the serve process that lets their push in: while one is replaced there are two.
+    pub fn hook_socket(&self, serve_process: u32) -> PathBuf {
+        self.run.join(format!("serve/hook-{serve_process}.sock"))
     }
     /// Per sandbox: bundle, shim socket, exit status. The helper's alone.
     pub fn sandbox_runs(&self) -> PathBuf {

@@ -35,12 +35,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 use thiserror::Error;
+
+/// How long a helper that leaves finishes what it has begun. What only waits, for the end of a sandbox or of a push, is
+/// not waited for.
+const FINISH_WITHIN: Duration = Duration::from_secs(15);
 
 /// What the operator and `windlass up` decide.
 #[derive(Clone, Debug)]
@@ -93,10 +99,27 @@ pub(crate) struct State {
     /// Ids that somebody is making or removing at this moment.
     busy: Mutex<BTreeSet<SandboxId>>,
     freed: Condvar,
+    /// Requests that a helper finishes before it leaves.
+    unfinished: Mutex<usize>,
+    finished: Condvar,
 }
 
-/// Serves for ever, on the listener that the starter holds or else on one made at [`Paths::helper_socket`].
-pub fn serve(config: Config, listener: Option<UnixListener>) -> Result<(), ServeError> {
+/// What the starter gives to a helper.
+pub struct Starter {
+    /// The starter holds it, too: who asks while the helper restarts waits in it.
+    pub listener: UnixListener,
+    /// Becomes readable when the helper is to leave: it takes no more requests and finishes those that it has.
+    pub leave: OwnedFd,
+    /// Called once requests are taken.
+    pub ready: fn(),
+}
+
+/// Serves until the starter says that it is to leave; without a starter for ever, on a listener of its own at
+/// [`Paths::helper_socket`].
+///
+/// # Errors
+/// When it cannot take over what is there, or its socket breaks.
+pub fn serve(config: Config, starter: Option<Starter>) -> Result<(), ServeError> {
     if !rustix::process::geteuid().is_root() {
         return Err(ServeError::NotRoot);
     }
@@ -108,6 +131,8 @@ pub fn serve(config: Config, listener: Option<UnixListener>) -> Result<(), Serve
         kept: Mutex::default(),
         busy: Mutex::default(),
         freed: Condvar::new(),
+        unfinished: Mutex::default(),
+        finished: Condvar::new(),
     });
     reconcile::prepare_directories(&state)?;
     reconcile::sweep_store(&state);
@@ -119,15 +144,19 @@ pub fn serve(config: Config, listener: Option<UnixListener>) -> Result<(), Serve
         .map_err(ServeError::Thread)?;
     let path = state.config.paths.helper_socket();
     let failed = |source| ServeError::Socket { path: path.clone(), source };
-    let listener = match listener {
-        Some(listener) => {
+    let (listener, leave) = match starter {
+        Some(Starter { listener, leave, ready }) => {
             // Whoever held it before may have waited on it in another way.
             listener.set_nonblocking(false).map_err(failed)?;
-            listener
+            ready();
+            (listener, Some(leave))
         }
-        None => listen(&path, state.config.instance.serve_id()).map_err(failed)?,
+        None => (listen(&path, state.config.instance.serve_id()).map_err(failed)?, None),
     };
-    Err(failed(serve::accept(&state, &listener)))
+    serve::accept(&state, &listener, leave.as_ref()).map_err(failed)?;
+    drop(listener);
+    state.finish();
+    Ok(())
 }
 
 /// A socket that only serve may connect to.
@@ -165,7 +194,34 @@ impl Drop for Occupied<'_> {
     }
 }
 
+/// A request is finished when this goes.
+struct Unfinished<'a>(&'a State);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        *self.0.unfinished.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.finished.notify_all();
+    }
+}
+
 impl State {
+    /// Begins a request that is to be finished whatever comes.
+    fn begin(&self) -> Unfinished<'_> {
+        *self.unfinished.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Unfinished(self)
+    }
+
+    /// Waits until those are done.
+    fn finish(&self) {
+        let unfinished = self.unfinished.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited =
+            self.finished.wait_timeout_while(unfinished, FINISH_WITHIN, |unfinished| *unfinished > 0);
+        let left = *waited.unwrap_or_else(PoisonError::into_inner).0;
+        if left > 0 {
+            tracing::warn!(left, "the helper leaves requests unfinished");
+        }
+    }
+
     /// Waits until nobody else makes or removes a sandbox of this id.
     fn occupy(&self, id: &SandboxId) -> Occupied<'_> {
         let busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs a part when the arguments name one.
 pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
@@ -49,7 +50,7 @@ fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
     match part {
         "helper" => helper(&settings, instance),
         "router" => router(&settings),
-        "serve" => serve::run(&settings),
+        "serve" => serve::run(&settings, UnixListener::from(socket()?), up::control::say_ready),
         _ => bail!("there is no such part"),
     }
 }
@@ -73,7 +74,23 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
         free_reserve_bytes: settings.reserve_bytes()?,
         paths,
     };
-    Ok(sandbox::helper::serve(config, Some(UnixListener::from(socket()?)))?)
+    let listener = UnixListener::from(socket()?);
+    let starter =
+        sandbox::helper::Starter { listener, leave: told_to_leave()?, ready: up::control::say_ready };
+    Ok(sandbox::helper::serve(config, Some(starter))?)
+}
+
+/// Becomes readable at SIGQUIT. The helper itself is all blocking threads, which signals do not wake.
+fn told_to_leave() -> Result<OwnedFd> {
+    let (leave, told) = rustix::pipe::pipe().context("cannot hear signals")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut quit = runtime.block_on(async { signal(SignalKind::quit()) }).context("cannot hear signals")?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(quit.recv());
+        // Readable from here on, since nobody writes any more.
+        drop(told);
+    })?;
+    Ok(leave)
 }
 
 fn router(settings: &Settings) -> Result<()> {
@@ -83,7 +100,7 @@ fn router(settings: &Settings) -> Result<()> {
     let paths = settings.paths();
     let config = router::Config { domain: settings.server.domain.clone(), paths };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    Ok(runtime.block_on(router::serve(config, TcpListener::from(socket()?)))?)
+    Ok(runtime.block_on(router::serve(config, TcpListener::from(socket()?), up::control::say_ready))?)
 }
 
 /// What running tools may ask for names: the operator's resolver, else the machine's own.

@@ -3,9 +3,11 @@
 
 mod base_images;
 mod git_platform;
+mod listen;
 mod push_options;
 mod push_text;
 mod sign_ins;
+mod stations;
 
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
@@ -18,39 +20,42 @@ use flow::{
 };
 use git::{Door, Gate, Repositories, settings::Places};
 use git_platform::GitPlatform;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto::Builder,
-    service::TowerToHyperService,
-};
 use model::{Limits, limits::MIB};
 use router::Control;
 use runtime::{Machine, Runtime};
 use sandbox::client::Helper;
-use std::{os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
+use std::{os::unix::net, path::Path, sync::Arc, time::Duration};
 use store::Store;
 use store_sqlite::Sqlite;
 use tokio::{
     net::UnixListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{Notify, watch},
     task::JoinSet,
+    time::{sleep, timeout},
 };
 
 /// How long the process waits for its threads at its end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// How long a serve that was replaced finishes requests and follows the pushes that it let in.
+const FINISH_WITHIN: Duration = Duration::from_mins(10);
+/// How long it takes at most to tell them that it ends.
+const END_WITHIN: Duration = Duration::from_secs(3);
+/// Between two looks at the pushes that it waits for.
+const LOOK: Duration = Duration::from_millis(50);
 
-/// Runs until SIGTERM. The process has the platform's id already and gives up what else it could do.
-pub(crate) fn run(settings: &Settings) -> Result<()> {
+/// Runs until SIGQUIT, when another serve takes over, or SIGTERM. `ready` is called once requests are answered. The
+/// process has the platform's id already and gives up what else it could do.
+pub(crate) fn run(settings: &Settings, listener: net::UnixListener, ready: fn()) -> Result<()> {
     rustix::thread::set_no_new_privs(true).context("cannot give up new privileges")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(serve(settings));
+    let ended = runtime.block_on(serve(settings, listener, ready));
     // What still reads a file on a thread of its own must not hold up the end.
     runtime.shutdown_timeout(LEAVE_WITHIN);
     ended
 }
 
-async fn serve(settings: &Settings) -> Result<()> {
+async fn serve(settings: &Settings, listener: net::UnixListener, ready: fn()) -> Result<()> {
     // The router shares serve's group and writes its rows into the tools' logs; nobody else may look.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let paths = settings.paths();
@@ -82,14 +87,20 @@ async fn serve(settings: &Settings) -> Result<()> {
         keeping: Keeping::default(),
     });
 
+    let (ending, to_end) = watch::channel(false);
     let git_platform = Arc::new(GitPlatform {
         app: Arc::clone(&app),
         repositories: repositories.clone(),
         max_pack_bytes: settings.git.max_pack_mebibytes * MIB,
         max_repository_bytes: settings.git.max_repository_mebibytes * MIB,
+        ending: to_end,
     });
     let gate = Arc::new(Gate::new(git_platform.clone()));
-    let places = Places { hooks: crate::up::hooks::directory(&paths), socket: paths.hook_socket() };
+    let hook_socket = paths.hook_socket(std::process::id());
+    if let Some(directory) = hook_socket.parent() {
+        clear_hook_sockets(directory).context("cannot clear old sockets for git hooks")?;
+    }
+    let places = Places { hooks: crate::up::hooks::directory(&paths), socket: hook_socket.clone() };
     let limits = push_limits(settings);
     let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places, limits };
     let registry = registry_door(&app, settings).await?;
@@ -97,61 +108,95 @@ async fn serve(settings: &Settings) -> Result<()> {
     let routes = sign_ins::limit(routes);
 
     let (stop, stopped) = watch::channel(false);
-    // The first end when they are told to, the others never.
-    let (mut stations, mut doors) = (Tasks::new(), Tasks::new());
-    let (for_engine, for_chores) = (Arc::clone(&line), Arc::clone(&line));
-    let (engine_stop, chores_stop) = (stopped.clone(), stopped.clone());
-    stations.spawn(async move {
-        flow::engine::drive(for_engine, engine_stop).await.context("the engine ended")?;
-        Ok("the engine")
-    });
-    stations.spawn(async move {
-        let repositories = flow::repositories::keep(Arc::clone(&for_chores), chores_stop.clone());
-        tokio::join!(repositories, flow::chores::keep(for_chores, chores_stop));
-        Ok("the chores")
-    });
-    let (for_layers, layers_stop) = (Arc::clone(&line), stopped.clone());
-    stations.spawn(async move {
-        flow::layers::keep(for_layers, layers_stop).await;
-        Ok("the layer store's keeper")
-    });
-    let registry_stop = stopped.clone();
-    stations.spawn(async move {
-        registry.keep(registry_stop).await;
-        Ok("the registry's chores")
-    });
-    stations.spawn(async move {
-        flow::replicas::keep(line, stopped).await;
-        Ok("the reconciler")
-    });
+    let (leave, left) = watch::channel(false);
+    let mut doors = Tasks::new();
+    let mut stations = tokio::spawn(stations::work(line, registry, stopped));
     doors.spawn(async move {
         loop {
             app_nudge.notified().await;
             nudge.all();
         }
     });
-    let hook_socket = paths.hook_socket();
+    let for_hooks = Arc::clone(&gate);
     doors.spawn(async move {
-        gate.serve(&hook_socket).await.context("git hooks cannot reach the platform")?;
+        for_hooks.serve(&hook_socket).await.context("git hooks cannot reach the platform")?;
         Ok("the socket for git hooks")
     });
-    doors.spawn(async move {
-        listen(paths.serve_socket(), routes).await.context("the API ended")?;
-        Ok("the API")
-    });
+    listener.set_nonblocking(true)?;
+    let mut api = tokio::spawn(listen::listen(UnixListener::from_std(listener)?, routes, left));
     tracing::info!(url = settings.public_url(), "serving");
 
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut signals = Signals::new()?;
+    ready();
+    let leaving = tokio::select! {
+        leaving = signals.recv() => leaving,
         // The starter then starts all of it again: half a platform would look alive and do nothing.
-        Some(ended) = stations.join_next() => bail!("{} ended by itself", ended??),
         Some(ended) = doors.join_next() => bail!("{} ended by itself", ended??),
-    }
+        ended = &mut stations => return ended?,
+        ended = &mut api => return ended?,
+    };
+    // The next serve takes what comes from now on, and the runs as soon as they are handed back.
+    let _ = leave.send(true);
     let _ = stop.send(true);
-    while let Some(ended) = stations.join_next().await {
-        ended??;
+    stations.await??;
+    let finished = async {
+        let _ = (&mut api).await;
+        // A push outlives its client's connection.
+        while gate.pushes() > 0 {
+            sleep(LOOK).await;
+        }
+    };
+    tokio::pin!(finished);
+    if leaving {
+        tokio::select! {
+            () = &mut finished => return Ok(()),
+            _ = signals.end() => {}
+            () = sleep(FINISH_WITHIN) => {}
+        }
+    }
+    // Pushes end with a text that says how to follow their runs.
+    let _ = ending.send(true);
+    let _ = timeout(END_WITHIN, finished).await;
+    let _ = std::fs::remove_file(paths.hook_socket(std::process::id()));
+    Ok(())
+}
+
+/// SIGQUIT: another serve takes over; SIGTERM and SIGINT: the platform stops.
+struct Signals {
+    quit: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let [quit, terminate, interrupt] =
+            [SignalKind::quit(), SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+        Ok(Self { quit: quit?, terminate: terminate?, interrupt: interrupt? })
+    }
+
+    /// True: another takes over.
+    async fn recv(&mut self) -> bool {
+        tokio::select! {
+            _ = self.quit.recv() => true,
+            _ = self.terminate.recv() => false,
+            _ = self.interrupt.recv() => false,
+        }
+    }
+
+    async fn end(&mut self) {
+        while self.recv().await {}
+    }
+}
+
+/// Removes the hook sockets of serve processes that were killed.
+fn clear_hook_sockets(directory: &Path) -> std::io::Result<()> {
+    for entry in directory.read_dir()? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with("hook-") && std::os::unix::net::UnixStream::connect(&path).is_err() {
+            std::fs::remove_file(&path)?;
+        }
     }
     Ok(())
 }
@@ -165,27 +210,6 @@ async fn registry_door(app: &Arc<App>, settings: &Settings) -> Result<registry::
 
 /// What serve does side by side; each gives its name when it ends without an error.
 type Tasks = JoinSet<Result<&'static str>>;
-
-/// Answers HTTP for the router. Its group (the platform's) may connect, nobody else.
-async fn listen(socket: std::path::PathBuf, routes: axum::Router) -> Result<()> {
-    if socket.exists() {
-        std::fs::remove_file(&socket)?;
-    }
-    let listener =
-        UnixListener::bind(&socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
-    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o660))?;
-    loop {
-        let (stream, _) = listener.accept().await?;
-        let service = TowerToHyperService::new(routes.clone());
-        tokio::spawn(async move {
-            let connection = Builder::new(TokioExecutor::new());
-            let served = connection.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "a connection ended badly");
-            }
-        });
-    }
-}
 
 /// Whether the operator's settings make a platform; the message names the key.
 pub(crate) fn check(settings: &Settings) -> Result<()> {

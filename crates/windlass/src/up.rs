@@ -1,27 +1,31 @@
-//! `windlass up`: starts helper, router and serve under ids of their own, starts again what ends, and owns the
-//! listening sockets, so that a restarted part misses no connection.
+//! `windlass up`: starts helper, router and serve under ids of their own, starts again what ends, replaces parts when
+//! it is asked to, and owns the listening sockets, so that a restarted part misses no connection.
 
 mod child;
+pub(crate) mod control;
 pub(crate) mod hooks;
 mod places;
+mod socket;
 
 use crate::{lease::Lease, settings::Settings};
 use anyhow::{Context, Result, bail, ensure};
-use child::{Child, Role};
+pub(crate) use child::Role;
+use child::{Child, Start};
+use control::Requests;
 use model::{Instance, Paths};
 use sandbox::{cgroup::Group, client::Helper, request::SandboxId, shim};
+use socket::Socket;
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     net::TcpListener,
-    os::unix::{
-        fs::{PermissionsExt, chown},
-        net::UnixListener,
-    },
+    os::unix::net::UnixListener,
     path::Path,
+    rc::Rc,
     time::{Duration, Instant},
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
+    sync::mpsc,
     task::JoinSet,
 };
 
@@ -53,15 +57,21 @@ pub(crate) fn run(file: &Path) -> Result<()> {
     let public = TcpListener::bind(settings.server.listen).with_context(|| {
         format!("cannot listen on {} (windlass.toml: server.listen)", settings.server.listen)
     })?;
-    let helper = helper_socket(&paths, lease.instance)?;
+    let (serve_id, starter) = (lease.instance.serve_id(), paths.starter_socket());
+    let starter = socket::listen(&starter, 0, 0o600)
+        .with_context(|| format!("cannot listen on {}", starter.display()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let part = |role, socket| Child::new(role, &program, file, lease.instance, socket);
-    let parts = Parts {
-        helper: part(Role::Helper, helper.into()),
-        router: part(Role::Router, public.into()),
-        serve: part(Role::Serve, std::fs::File::open("/dev/null")?.into()),
+    let start = Rc::new(Start { program, file: file.clone(), instance: lease.instance });
+    let part = |role, socket| {
+        let (asks, asked) = mpsc::channel(1);
+        (asks, Child::new(role, &start, socket, asked))
     };
-    let ended = runtime.block_on(supervise(parts, &paths));
+    let (ask_helper, helper) = part(Role::Helper, Socket::own(paths.helper_socket(), serve_id, 0o600));
+    let (ask_router, router) = part(Role::Router, Socket::Public(public));
+    // Of the platform's group: the router connects to it.
+    let (ask_serve, serve) = part(Role::Serve, Socket::own(paths.serve_socket(), serve_id, 0o660));
+    let requests = Requests { helper: ask_helper, router: ask_router, serve: ask_serve };
+    let ended = runtime.block_on(supervise(Parts { helper, router, serve }, starter, requests, &paths));
     let removed = remove_instance(lease.instance, &paths.run);
     if let (Err(_), Err(error)) = (&ended, &removed) {
         say(&format!("{error:#}"));
@@ -105,18 +115,6 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "windlass: {text}");
 }
 
-fn helper_socket(paths: &Paths, instance: Instance) -> Result<UnixListener> {
-    let path = paths.helper_socket();
-    if path.exists() {
-        std::fs::remove_file(&path)?;
-    }
-    let listener =
-        UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    chown(&path, Some(instance.serve_id()), Some(instance.serve_id()))?;
-    Ok(listener)
-}
-
 /// What `up` starts.
 struct Parts {
     helper: Child,
@@ -125,8 +123,8 @@ struct Parts {
 }
 
 /// Keeps the parts running until a signal comes or one cannot be kept; ends them in order either way.
-async fn supervise(mut parts: Parts, paths: &Paths) -> Result<()> {
-    let ended = keep(&mut parts).await;
+async fn supervise(mut parts: Parts, starter: UnixListener, requests: Requests, paths: &Paths) -> Result<()> {
+    let ended = keep(&mut parts, starter, requests).await;
     say(&format!("stopping; data stays in {}", paths.data.display()));
     parts.serve.stop().await;
     if tokio::time::timeout(END_WITHIN, end_sandboxes(&Helper::new(paths.helper_socket()))).await.is_err() {
@@ -137,20 +135,41 @@ async fn supervise(mut parts: Parts, paths: &Paths) -> Result<()> {
     ended
 }
 
-async fn keep(parts: &mut Parts) -> Result<()> {
+async fn keep(parts: &mut Parts, starter: UnixListener, requests: Requests) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+    starter.set_nonblocking(true)?;
+    let starter = tokio::net::UnixListener::from_std(starter)?;
     tokio::select! {
         // In this order: the helper is the first to start.
         biased;
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
-        _ = hang_up.recv() => Ok(()),
+        ended = hang_ups(&requests) => ended,
+        Err(error) = control::serve(starter, requests.clone()) => Err(error),
         Err(error) = parts.helper.keep() => Err(error),
         Err(error) = parts.router.keep() => Err(error),
         Err(error) = parts.serve.keep() => Err(error),
     }
+}
+
+/// SIGHUP: the end of the terminal that the platform was started from, which ends it; elsewhere the usual word to a
+/// service, here to replace all parts by what lies at the program's path.
+async fn hang_ups(requests: &Requests) -> Result<()> {
+    let on_terminal = io::stdin().is_terminal();
+    let mut hang_up = signal(SignalKind::hangup())?;
+    while hang_up.recv().await.is_some() && !on_terminal {
+        for role in Role::ALL {
+            match requests.replace(role).await {
+                Ok(took) => say(&format!("{} restarted in {:.1} s", role.name(), took.as_secs_f64())),
+                Err(error) => {
+                    say(&format!("{} was not restarted: {error:#}", role.name()));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Ends and removes everything that runs, side by side.

@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::{State, create, facts, workers};
-use crate::request::{Answer, Request};
+use crate::request::{Answer, GitService, Request, Worker};
 use crate::wire;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
@@ -17,9 +17,16 @@ const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// Threads that mostly wait.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// Answers for ever.
-pub(crate) fn accept(state: &Arc<State>, listener: &UnixListener) -> io::Error {
+/// Answers until `leave` is readable.
+pub(crate) fn accept(state: &Arc<State>, listener: &UnixListener, leave: Option<&OwnedFd>) -> io::Result<()> {
     loop {
+        if let Some(leave) = leave {
+            let mut waiting = [PollFd::new(listener, PollFlags::IN), PollFd::new(leave, PollFlags::IN)];
+            rustix::io::retry_on_intr(|| rustix::event::poll(&mut waiting, None))?;
+            if !waiting[1].revents().is_empty() {
+                return Ok(());
+            }
+        }
         match listener.accept() {
             Ok((stream, _)) => {
                 let state = Arc::clone(state);
@@ -40,7 +47,7 @@ pub(crate) fn accept(state: &Arc<State>, listener: &UnixListener) -> io::Error {
                 thread::sleep(Duration::from_millis(100));
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            Err(error) => return error,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -70,6 +77,7 @@ fn converse(state: &Arc<State>, mut stream: UnixStream) {
             return;
         }
     };
+    let _unfinished = (!only_waits(&request)).then(|| state.begin());
     match answer(state, request, descriptors, &stream) {
         Ok(Some(answer)) => reply(&mut stream, &answer),
         Ok(None) => {}
@@ -77,6 +85,17 @@ fn converse(state: &Arc<State>, mut stream: UnixStream) {
             tracing::info!(id = refusal.id, text = %refusal.text, "refused");
             reply(&mut stream, &refused(refusal));
         }
+    }
+}
+
+/// Whether a request mostly waits for something that outlives helpers: the end of a sandbox, or of the run that a push
+/// set off.
+fn only_waits(request: &Request) -> bool {
+    let receive = |service: &GitService| matches!(service, GitService::ReceivePack { advertise: false });
+    match request {
+        Request::Wait { .. } => true,
+        Request::Worker(Worker::Git { service, .. }) => receive(service),
+        _ => false,
     }
 }
 

@@ -10,6 +10,7 @@ use git::{
 use model::{Actor, Fault, Problem, PushId, ToolId};
 use std::{error::Error, sync::Arc, time::Instant};
 use store::Recorded;
+use tokio::sync::watch;
 
 /// What "no object" is called on the wire.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
@@ -22,6 +23,8 @@ pub(super) struct GitPlatform {
     pub(super) repositories: Repositories,
     pub(super) max_pack_bytes: u64,
     pub(super) max_repository_bytes: u64,
+    /// True when this process is about to end: pushes are told how to follow their runs.
+    pub(super) ending: watch::Receiver<bool>,
 }
 
 /// The repositories, as the application layer asks for them.
@@ -109,8 +112,14 @@ impl Platform for GitPlatform {
             let ended = match begun {
                 Ok(Begun::Moved(refused)) => Ok(refused),
                 Ok(Begun::Run { recorded, command, pin, notes, renamed }) => {
-                    let follower =
-                        Follower { app: &self.app, grant, lines: &lines, began, quiet: options.quiet };
+                    let follower = Follower {
+                        app: &self.app,
+                        grant,
+                        lines: &lines,
+                        began,
+                        quiet: options.quiet,
+                        ending: self.ending.clone(),
+                    };
                     let refused = follower.follow(&recorded, &command.new, &notes).await;
                     if matches!(refused, Ok(None)) {
                         // The branch holds the commit now.

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{Recorded, Run, Step};
+use tokio::sync::watch;
 
 /// Between two looks at the run.
 const PERIOD: Duration = Duration::from_millis(50);
@@ -29,6 +30,8 @@ pub(super) struct Follower<'a> {
     pub(super) began: Instant,
     /// Without what buildpacks and release commands print.
     pub(super) quiet: bool,
+    /// True when this process is about to end.
+    pub(super) ending: watch::Receiver<bool>,
 }
 
 impl Follower<'_> {
@@ -88,6 +91,18 @@ impl Follower<'_> {
             }
             if run.state.is_final() {
                 return Ok(self.verdict(&run, &steps).await);
+            }
+            if *self.ending.borrow() {
+                let tool = &self.grant.name;
+                for line in [
+                    format!(" windlass  the platform is restarted; run {number} goes on without you"),
+                    format!(
+                        "           `windlass runs show {number} --follow --tool {tool}` shows how it ends"
+                    ),
+                ] {
+                    self.say(line).await;
+                }
+                return Ok(Some(format!("not known yet: the platform is restarted, run {number} goes on")));
             }
             if last_word.elapsed() > STILL {
                 last_word = Instant::now();

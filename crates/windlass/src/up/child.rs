@@ -1,32 +1,52 @@
-//! One part of the platform as a child process, started again whenever it ends by itself.
+//! One part of the platform as a child process: started again whenever it ends by itself, replaced when asked.
 
-use super::say;
-use anyhow::{Context, Result};
+use super::{
+    control::{self, Asked},
+    say,
+    socket::Socket,
+};
+use anyhow::{Context, Result, bail};
 use model::Instance;
+use rustix::process::Signal;
 use std::{
     convert::Infallible,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Stdio,
+    rc::Rc,
     time::{Duration, Instant},
 };
-use tokio::process::Command;
+use tokio::{
+    process::{ChildStdout, Command},
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
-/// A part that ends sooner than this after its start is in trouble and is started again more slowly.
+/// A part that ends sooner than this after its start is in trouble and, from the second time on, is started again
+/// more slowly.
 const SETTLED: Duration = Duration::from_secs(10);
+/// Quick ends in a row after which nobody is kept waiting for the part.
+const IN_TROUBLE: u32 = 3;
 /// How long a part gets to end after SIGTERM.
 const STOP_TIME: Duration = Duration::from_secs(20);
+/// How long a new part may take until it answers; if it does not, the old one stays.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a replaced part may take to finish what it has begun; a little longer than it allows itself.
+const LEAVE_WITHIN: Duration = Duration::from_secs(660);
 
 /// Which part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     Helper,
     Router,
     Serve,
 }
 
 impl Role {
-    fn verb(self) -> &'static str {
+    /// In the order in which they are replaced.
+    pub(crate) const ALL: [Self; 3] = [Self::Helper, Self::Router, Self::Serve];
+
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Helper => "helper",
             Self::Router => "router",
@@ -35,65 +55,128 @@ impl Role {
     }
 }
 
-/// A part and what it takes to start it, once and again.
+/// What it takes to start a part, once and again.
+pub(super) struct Start {
+    /// Named once by the starter: the name of a program that was replaced meanwhile leads nowhere. Whatever program
+    /// lies there when a part starts is run.
+    pub(super) program: PathBuf,
+    pub(super) file: PathBuf,
+    pub(super) instance: Instance,
+}
+
+/// A part.
 pub(super) struct Child {
     role: Role,
-    /// Named once by the starter: the name of a program that was replaced meanwhile leads nowhere.
-    program: PathBuf,
-    file: PathBuf,
-    instance: Instance,
-    /// Becomes its standard input: the socket that it listens on outlives it here.
-    socket: OwnedFd,
+    start: Rc<Start>,
+    socket: Socket,
+    /// Requests to replace it.
+    asked: mpsc::Receiver<Asked>,
     process: Option<tokio::process::Child>,
+    /// Processes that were replaced and finish what they have begun.
+    leaving: JoinSet<()>,
+    /// Tells them that the platform stops.
+    stopping: watch::Sender<bool>,
 }
 
 impl Child {
     /// A part that [`Self::keep`] starts.
-    pub(super) fn new(role: Role, program: &Path, file: &Path, instance: Instance, socket: OwnedFd) -> Self {
-        let (program, file) = (program.to_owned(), file.to_owned());
-        Self { role, program, file, instance, socket, process: None }
+    pub(super) fn new(role: Role, start: &Rc<Start>, socket: Socket, asked: mpsc::Receiver<Asked>) -> Self {
+        let (start, stopping) = (Rc::clone(start), watch::Sender::new(false));
+        Self { role, start, socket, asked, process: None, leaving: JoinSet::new(), stopping }
     }
 
     /// Starts it, and again whenever it ends by itself. Returns only when it cannot be started or waited for; when
     /// this is dropped, the part runs on.
     pub(super) async fn keep(&mut self) -> Result<Infallible> {
-        let verb = self.role.verb();
+        let name = self.role.name();
         let mut quick_ends = 0;
         loop {
-            let started = Instant::now();
-            let process = self.process.insert(self.spawn()?);
-            let status = process.wait().await.with_context(|| format!("cannot wait for {verb}"))?;
-            say(&format!("{verb} ended ({status}); starting it again"));
+            let mut started = Instant::now();
+            self.process = Some(self.spawn()?.0);
+            let status = loop {
+                let Some(process) = &mut self.process else { bail!("{name} was lost sight of") };
+                tokio::select! {
+                    status = process.wait() => {
+                        break status.with_context(|| format!("cannot wait for {name}"))?;
+                    }
+                    Some(asked) = self.asked.recv() => {
+                        let began = Instant::now();
+                        let replaced = self.replace().await;
+                        if replaced.is_ok() {
+                            started = Instant::now();
+                        }
+                        // Whoever asked may be gone.
+                        let _ = asked.send(replaced.map(|()| began.elapsed()));
+                    }
+                    Some(_) = self.leaving.join_next() => {}
+                }
+            };
+            say(&format!("{name} ended ({status}); starting it again"));
             quick_ends = if started.elapsed() < SETTLED { quick_ends + 1 } else { 0 };
-            if quick_ends > 0 {
-                tokio::time::sleep(Duration::from_millis(100) * 2u32.pow(quick_ends.min(7))).await;
+            if quick_ends > 1 {
+                if quick_ends >= IN_TROUBLE {
+                    self.socket.give_back();
+                }
+                sleep(Duration::from_millis(100) * 2u32.pow(quick_ends.min(7))).await;
             }
         }
+    }
+
+    /// Starts a new process of this part and, once that answers, lets the old one finish what it has begun.
+    async fn replace(&mut self) -> Result<()> {
+        let name = self.role.name();
+        if self.role == Role::Helper {
+            // Two of it would work on the same sandboxes: the old one ends first, who asks meanwhile waits.
+            if let Some(mut old) = self.process.take() {
+                signal(&old, Signal::QUIT);
+                end(&mut old, name).await;
+            }
+        }
+        let (mut new, stdout) = self.spawn()?;
+        let answers = tokio::select! {
+            ready = timeout(READY_WITHIN, control::ready(stdout)) => {
+                ready.unwrap_or_else(|elapsed| Err(elapsed.into())).context("it does not answer")
+            }
+            ended = new.wait() => match ended {
+                Ok(status) => Err(anyhow::anyhow!("it ended at once ({status})")),
+                Err(error) => Err(error.into()),
+            },
+        };
+        if self.role == Role::Helper {
+            self.process = Some(new);
+            return answers.with_context(|| format!("the new {name} is in trouble; see the platform's log"));
+        }
+        if let Err(error) = answers {
+            let _ = new.kill().await;
+            return Err(error.context(format!("the new {name} is of no use, the old one goes on")));
+        }
+        if let Some(old) = self.process.replace(new) {
+            signal(&old, Signal::QUIT);
+            self.leaving.spawn(leave(old, name, self.stopping.subscribe()));
+        }
+        Ok(())
     }
 
     /// SIGTERM, and SIGKILL to what does not listen.
-    pub(super) async fn stop(self) {
-        let Some(mut process) = self.process else { return };
-        let pid = process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may have ended by itself a moment ago.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    pub(super) async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        if let Some(process) = &mut self.process {
+            signal(process, Signal::TERM);
+            end(process, self.role.name()).await;
         }
-        if tokio::time::timeout(STOP_TIME, process.wait()).await.is_err() {
-            say(&format!("{} did not end in time and is killed", self.role.verb()));
-            if let Err(error) = process.kill().await {
-                say(&format!("{} cannot be killed: {error}", self.role.verb()));
-            }
-        }
+        while self.leaving.join_next().await.is_some() {}
     }
 
-    fn spawn(&self) -> Result<tokio::process::Child> {
-        let mut command = Command::new(&self.program);
+    /// The process, and where it says that it is ready.
+    fn spawn(&mut self) -> Result<(tokio::process::Child, Option<ChildStdout>)> {
+        let Start { program, file, instance } = self.start.as_ref();
+        let mut command = Command::new(program);
         command
-            .arg(self.role.verb())
-            .arg(&self.file)
-            .arg(self.instance.0.to_string())
-            .stdin(Stdio::from(self.socket.try_clone()?))
+            .arg(self.role.name())
+            .arg(file)
+            .arg(instance.0.to_string())
+            .stdin(Stdio::from(self.socket.lend()?))
+            .stdout(Stdio::piped())
             // A terminal's Ctrl-C is for `up` alone, which stops its parts in order.
             .process_group(0)
             .env_clear()
@@ -103,12 +186,43 @@ impl Child {
         match self.role {
             Role::Helper => {}
             Role::Router => {
-                command.uid(self.instance.router_id()).gid(self.instance.serve_id());
+                command.uid(instance.router_id()).gid(instance.serve_id());
             }
             Role::Serve => {
-                command.uid(self.instance.serve_id()).gid(self.instance.serve_id());
+                command.uid(instance.serve_id()).gid(instance.serve_id());
             }
         }
-        command.spawn().with_context(|| format!("cannot start {}", self.role.verb()))
+        let mut process = command.spawn().with_context(|| format!("cannot start {}", self.role.name()))?;
+        let stdout = process.stdout.take();
+        Ok((process, stdout))
+    }
+}
+
+/// Waits for a replaced process; when the platform stops, or it takes too long, it is ended.
+async fn leave(mut process: tokio::process::Child, name: &'static str, mut stopping: watch::Receiver<bool>) {
+    tokio::select! {
+        _ = process.wait() => return,
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = sleep(LEAVE_WITHIN) => {}
+    }
+    signal(&process, Signal::TERM);
+    end(&mut process, name).await;
+}
+
+/// Waits for the end of a process that was told to end.
+async fn end(process: &mut tokio::process::Child, name: &str) {
+    if timeout(STOP_TIME, process.wait()).await.is_err() {
+        say(&format!("{name} did not end in time and is killed"));
+        if let Err(error) = process.kill().await {
+            say(&format!("{name} cannot be killed: {error}"));
+        }
+    }
+}
+
+fn signal(process: &tokio::process::Child, signal: Signal) {
+    let pid = process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended by itself a moment ago.
+        let _ = rustix::process::kill_process(pid, signal);
     }
 }

@@ -1,0 +1,68 @@
+//! The sockets that parts listen on. The starter owns them, so that who connects while a part restarts waits and is
+//! not refused.
+
+use anyhow::{Context, Result};
+use std::{
+    fs::{self, Permissions},
+    io,
+    net::TcpListener,
+    os::{
+        fd::OwnedFd,
+        unix::{
+            fs::{PermissionsExt, chown},
+            net::UnixListener,
+        },
+    },
+    path::{Path, PathBuf},
+};
+
+/// What one part gets as its standard input.
+pub(super) enum Socket {
+    /// Held for as long as the platform runs.
+    Public(TcpListener),
+    /// For the platform's own processes. Given back while its part does not stay up, so that those who wait hear it.
+    Own { path: PathBuf, owner: u32, mode: u32, held: Option<UnixListener> },
+}
+
+impl Socket {
+    /// A socket at `path`, made when it is first needed.
+    pub(super) fn own(path: PathBuf, owner: u32, mode: u32) -> Self {
+        Self::Own { path, owner, mode, held: None }
+    }
+
+    /// The listener, for one more process.
+    pub(super) fn lend(&mut self) -> Result<OwnedFd> {
+        match self {
+            Self::Public(listener) => Ok(listener.try_clone()?.into()),
+            Self::Own { path, owner, mode, held } => {
+                let listener = match held {
+                    Some(listener) => listener,
+                    None => held.insert(
+                        listen(path, *owner, *mode)
+                            .with_context(|| format!("cannot listen on {}", path.display()))?,
+                    ),
+                };
+                Ok(listener.try_clone()?.into())
+            }
+        }
+    }
+
+    /// Refuses from now on, and those who wait already.
+    pub(super) fn give_back(&mut self) {
+        if let Self::Own { held, .. } = self {
+            *held = None;
+        }
+    }
+}
+
+/// Listens where an earlier process may have left its socket.
+pub(super) fn listen(path: &Path, owner: u32, mode: u32) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))?;
+    chown(path, Some(owner), Some(owner))?;
+    Ok(listener)
+}
