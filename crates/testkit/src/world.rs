@@ -108,14 +108,25 @@ impl World {
         Ok(())
     }
 
-    /// Host pid of a part: `helper`, `router`, `serve`.
+    /// Host pid of a part: `helper`, `router`, `serve`; of the newest process of it, while one is replaced.
     pub fn part(&self, name: &str) -> Option<i32> {
-        let up = self.platform.as_ref()?.id();
-        leaks::processes().into_iter().find_map(|process| {
-            let mine =
-                process.parent == up && process.arguments.get(1).is_some_and(|argument| argument == name);
-            mine.then_some(process.pid)
-        })
+        self.parts(name).into_iter().max()
+    }
+
+    /// Host pids of all processes of a part: those that were replaced finish what they have begun.
+    pub fn parts(&self, name: &str) -> Vec<i32> {
+        let Some(up) = self.platform.as_ref().map(Child::id) else { return Vec::new() };
+        let mine = |process: &leaks::Process| {
+            process.parent == up && process.arguments.get(1).is_some_and(|argument| argument == name)
+        };
+        leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
+    }
+
+    /// Replaces one part by a new process, as the operator does; gives what the verb said.
+    pub fn reload(&self, part: &str) -> Ran {
+        let mut command = self.command();
+        command.arg("reload").arg(self.settings_file()).args(["--part", part]);
+        ran(command.output())
     }
 
     /// Host pids of all shims of this platform.

@@ -15,6 +15,7 @@ mod output;
 mod people;
 mod quota;
 mod releases;
+mod reload;
 mod remotes;
 mod rollbacks;
 mod runs;
@@ -47,6 +48,7 @@ fn act(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
                 Err(Problem::new("up-failed", 500, "the platform cannot run", format!("{error:#}")).into())
             }
         },
+        Verb::Reload { config, part } => reload::reload(config, part.as_deref()).map(|()| ExitCode::SUCCESS),
         Verb::GitCredential { operation } => git_credential::run(operation).map(|()| ExitCode::SUCCESS),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -77,7 +79,7 @@ async fn ask(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Users(verb) => people::users(common, verb).await?,
         Verb::Storage => storage::storage(common).await?,
         Verb::Scrub => return storage::scrub(common).await,
-        Verb::Doctor | Verb::Up { .. } | Verb::GitCredential { .. } => {}
+        Verb::Doctor | Verb::Up { .. } | Verb::Reload { .. } | Verb::GitCredential { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

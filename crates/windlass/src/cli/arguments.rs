@@ -88,6 +88,16 @@ pub(crate) enum Verb {
         #[arg(default_value = "/etc/windlass/windlass.toml", value_name = "windlass.toml")]
         config: PathBuf,
     },
+    /// For operators: replace the running platform's processes by the program that lies in their place now, as root.
+    /// No tool stops and no request is lost.
+    Reload {
+        /// What the platform was started with.
+        #[arg(default_value = "/etc/windlass/windlass.toml", value_name = "windlass.toml")]
+        config: PathBuf,
+        /// Only this one.
+        #[arg(long, value_name = "PART", value_parser = ["helper", "router", "serve"])]
+        part: Option<String>,
+    },
     /// Answer git's question for a password (git calls this; see gitcredentials(7)).
     #[command(hide = true)]
     GitCredential {
