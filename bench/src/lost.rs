@@ -4,20 +4,13 @@
 use crate::{Rounds, table::Table};
 use anyhow::{Context, Result, ensure};
 use model::Paths;
-use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    cell::RefCell,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, path::Path, thread, time::Duration};
 use testkit::{LoadReport, Tool, World};
 
 /// Before the first and after the last switch the load goes on.
 const AROUND: Duration = Duration::from_secs(2);
 /// Requests of all loads together, at the least.
 const REQUESTS: u64 = 10_000;
-const GIVE_UP: Duration = Duration::from_secs(60);
 
 pub(crate) fn measure(table: &mut Table, rounds: &Rounds) -> Result<()> {
     let world = World::new();
@@ -88,22 +81,15 @@ fn show(table: &mut Table, all: &[(String, LoadReport, String)]) {
     table.words(format!("together: {lost} of {requests} lost; goal 0 of at least {REQUESTS}: {verdict}"));
 }
 
-/// Ends a part as its starter does when it is replaced, and waits until another one does its work.
+/// Replaces a part as an operator does, and waits until it does its work.
 fn restart(world: &World, tool: &Tool<'_>, part: &str) -> Result<()> {
-    let before = world.part(part).with_context(|| format!("no {part} runs"))?;
-    let pid = Pid::from_raw(before).context("a pid is positive")?;
-    kill_process(pid, Signal::TERM).with_context(|| format!("the {part} cannot be told to end"))?;
-    let until = Instant::now() + GIVE_UP;
-    loop {
-        let another = world.part(part).is_some_and(|pid| pid != before);
-        if another && tool.cli(&["status"]).status == 0 {
-            // Its first second is part of it.
-            thread::sleep(Duration::from_secs(1));
-            return Ok(());
-        }
-        ensure!(Instant::now() < until, "no other {part} came");
-        thread::sleep(Duration::from_millis(50));
-    }
+    let ran = world.reload(part);
+    ensure!(ran.status == 0, "the {part} was not replaced:\n{}", ran.text);
+    let ran = tool.cli(&["status"]);
+    ensure!(ran.status == 0, "no status after the {part} was replaced:\n{}", ran.text);
+    // Its first second is part of it.
+    thread::sleep(Duration::from_secs(1));
+    Ok(())
 }
 
 /// What the routers have counted that live now.

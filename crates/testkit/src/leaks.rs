@@ -91,6 +91,21 @@ pub(crate) fn groups(directory: &Path, tag: &str, depth: u32) -> Vec<String> {
     found
 }
 
+/// Host pids of all that runs in the instance's control groups: what tools and builds run.
+pub(crate) fn contained(data: &Path) -> Vec<i32> {
+    let Some(tag) = tag(data) else { return Vec::new() };
+    let mut found = Vec::new();
+    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        for group in fs::read_dir(hierarchy.path().join(&tag)).into_iter().flatten().flatten() {
+            let pids = fs::read_to_string(group.path().join("cgroup.procs")).unwrap_or_default();
+            found.extend(pids.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
 /// The instance's tag in host-wide names.
 pub(crate) fn tag(data: &Path) -> Option<String> {
     for entry in fs::read_dir("/var/lib/windlass-instances").ok()?.flatten() {

@@ -108,6 +108,45 @@ impl World {
         Ok(())
     }
 
+    /// Kills the starter; its parts end with it, tools go on.
+    pub fn kill_starter(&mut self) -> Result<()> {
+        let Some(mut platform) = self.platform.take() else { return Ok(()) };
+        let parts = ["helper", "router", "serve"].map(|part| Self::parts_of(platform.id(), part)).concat();
+        platform.kill()?;
+        platform.wait()?;
+        let until = Instant::now() + Duration::from_secs(20);
+        while leaks::processes().into_iter().any(|process| parts.contains(&process.pid)) {
+            ensure!(Instant::now() < until, "parts outlive their starter: {parts:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Ends everything at once, tools too, and empties the run directory, as a machine does that loses its power. What
+    /// the kernel would have forgotten as well (interfaces, rules, control groups) stays.
+    pub fn lose_power(&mut self) -> Result<()> {
+        let Some(mut platform) = self.platform.take() else { return Ok(()) };
+        platform.kill()?;
+        platform.wait()?;
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let ours =
+                leaks::processes().into_iter().filter(|process| process.program.starts_with(&self.data));
+            let mut pids: Vec<i32> = ours.map(|process| process.pid).collect();
+            pids.extend(leaks::contained(&self.data));
+            if pids.is_empty() {
+                break;
+            }
+            ensure!(Instant::now() < until, "these do not end: {pids:?}");
+            for pid in pids.into_iter().filter_map(rustix::process::Pid::from_raw) {
+                // It may have ended with another.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(fs::remove_dir_all(&self.run)?)
+    }
+
     /// Host pid of a part: `helper`, `router`, `serve`; of the newest process of it, while one is replaced.
     pub fn part(&self, name: &str) -> Option<i32> {
         self.parts(name).into_iter().max()
@@ -115,7 +154,10 @@ impl World {
 
     /// Host pids of all processes of a part: those that were replaced finish what they have begun.
     pub fn parts(&self, name: &str) -> Vec<i32> {
-        let Some(up) = self.platform.as_ref().map(Child::id) else { return Vec::new() };
+        self.platform.as_ref().map(|up| Self::parts_of(up.id(), name)).unwrap_or_default()
+    }
+
+    fn parts_of(up: u32, name: &str) -> Vec<i32> {
         let mine = |process: &leaks::Process| {
             process.parent == up && process.arguments.get(1).is_some_and(|argument| argument == name)
         };
