@@ -114,12 +114,16 @@ impl World {
         let parts = ["helper", "router", "serve"].map(|part| Self::parts_of(platform.id(), part)).concat();
         platform.kill()?;
         platform.wait()?;
-        let until = Instant::now() + Duration::from_secs(20);
-        while leaks::processes().into_iter().any(|process| parts.contains(&process.pid)) {
-            ensure!(Instant::now() < until, "parts outlive their starter: {parts:?}");
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let living = leaks::processes().into_iter().filter(|process| parts.contains(&process.pid));
+            let living: Vec<_> = living.map(|process| process.arguments).collect();
+            if living.is_empty() {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "parts outlive their starter: {living:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     /// Ends everything at once, tools too, and empties the run directory, as a machine does that loses its power. What

@@ -9,10 +9,15 @@ use rustix::{
     io::Errno,
 };
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
 
 /// Between two looks whether the serve before has let go.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long rounds that are under way may take when the next serve waits.
+const END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Works from the moment when no other serve does until told to stop, and then lets the next one.
 pub(super) async fn work(
@@ -53,14 +58,22 @@ pub(super) async fn work(
         Ok("the reconciler")
     });
     tokio::select! {
+        // In this order: all of them end when they are told to.
+        biased;
         _ = stop.wait_for(|stop| *stop) => {}
         Some(ended) = tasks.join_next() => bail!("{} ended by itself", ended??),
     }
-    while let Some(ended) = tasks.join_next().await {
-        ended??;
-    }
+    let ended = timeout(END_WITHIN, async {
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        anyhow::Ok(())
+    });
+    let ended = ended.await;
+    // A long round of the chores, or one that waits for a helper that is gone: it may break off anywhere.
+    tasks.shutdown().await;
     drop(lock);
-    Ok(())
+    ended.unwrap_or(Ok(()))
 }
 
 async fn alone(path: &Path) -> Result<File> {

@@ -27,6 +27,8 @@ use tokio::{
 const SETTLED: Duration = Duration::from_secs(10);
 /// Quick ends in a row after which nobody is kept waiting for the part.
 const IN_TROUBLE: u32 = 3;
+/// Between two tries to start a program that is not there.
+const SPAWN_AGAIN: Duration = Duration::from_secs(1);
 /// How long a part gets to end after SIGTERM.
 const STOP_TIME: Duration = Duration::from_secs(20);
 /// How long a new part may take until it answers; if it does not, the old one stays.
@@ -92,7 +94,7 @@ impl Child {
         let mut quick_ends = 0;
         loop {
             let mut started = Instant::now();
-            self.process = Some(self.spawn()?.0);
+            self.process = Some(self.spawn_at_last().await.0);
             let status = loop {
                 let Some(process) = &mut self.process else { bail!("{name} was lost sight of") };
                 tokio::select! {
@@ -132,7 +134,11 @@ impl Child {
                 end(&mut old, name).await;
             }
         }
-        let (mut new, stdout) = self.spawn()?;
+        // A helper has already ended here, and must come again.
+        let (mut new, stdout) = match self.role {
+            Role::Helper => self.spawn_at_last().await,
+            Role::Router | Role::Serve => self.spawn()?,
+        };
         let answers = tokio::select! {
             ready = timeout(READY_WITHIN, control::ready(stdout)) => {
                 ready.unwrap_or_else(|elapsed| Err(elapsed.into())).context("it does not answer")
@@ -165,6 +171,18 @@ impl Child {
             end(process, self.role.name()).await;
         }
         while self.leaving.join_next().await.is_some() {}
+    }
+
+    /// Starts it as soon as that is possible: a program that is being replaced may be away for a moment, and a machine
+    /// short of memory for a while, which is no reason to end the tools.
+    async fn spawn_at_last(&mut self) -> (tokio::process::Child, Option<ChildStdout>) {
+        loop {
+            match self.spawn() {
+                Ok(started) => return started,
+                Err(error) => say(&format!("{error:#}; trying again")),
+            }
+            sleep(SPAWN_AGAIN).await;
+        }
     }
 
     /// The process, and where it says that it is ready.
