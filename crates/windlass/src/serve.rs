@@ -150,7 +150,7 @@ async fn serve(settings: &Settings, listener: net::UnixListener, ready: fn()) ->
     if leaving {
         tokio::select! {
             () = &mut finished => return Ok(()),
-            _ = signals.end() => {}
+            () = signals.end() => {}
             () = sleep(FINISH_WITHIN) => {}
         }
     }
