@@ -99,6 +99,7 @@ pub(crate) struct State {
     /// Ids that somebody is making or removing at this moment.
     busy: Mutex<BTreeSet<SandboxId>>,
     freed: Condvar,
+    pub(crate) store_workers: Mutex<workers::StoreWorkers>,
     /// Requests that a helper finishes before it leaves.
     unfinished: Mutex<usize>,
     finished: Condvar,
@@ -131,6 +132,7 @@ pub fn serve(config: Config, starter: Option<Starter>) -> Result<(), ServeError>
         kept: Mutex::default(),
         busy: Mutex::default(),
         freed: Condvar::new(),
+        store_workers: Mutex::default(),
         unfinished: Mutex::default(),
         finished: Condvar::new(),
     });

@@ -2,7 +2,7 @@
 
 use super::place::{self, Place};
 use super::refusal::Refusal;
-use super::{State, git, spawn};
+use super::{State, git, reconcile, spawn};
 use crate::request::{Answer, Kind, SandboxId, Worker};
 use crate::worker::{GitTask, StoreRoot, TASK_FD, Task, View};
 use model::ToolId;
@@ -17,6 +17,40 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::sync::PoisonError;
+
+/// The workers that write to the layer store now, and whether one was killed since they were none.
+#[derive(Debug, Default)]
+pub(crate) struct StoreWorkers {
+    running: usize,
+    killed: bool,
+}
+
+/// One of them, until dropped. What killed ones were writing is swept once nobody writes.
+struct Writing<'a> {
+    state: &'a State,
+    killed: bool,
+}
+
+impl<'a> Writing<'a> {
+    fn begin(state: &'a State) -> Self {
+        state.store_workers.lock().unwrap_or_else(PoisonError::into_inner).running += 1;
+        Self { state, killed: true }
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut workers = self.state.store_workers.lock().unwrap_or_else(PoisonError::into_inner);
+        workers.running -= 1;
+        workers.killed |= self.killed;
+        if workers.running == 0 && workers.killed {
+            // The lock is held: no worker begins meanwhile.
+            reconcile::sweep_store(self.state);
+            workers.killed = false;
+        }
+    }
+}
 
 /// Runs one worker to its end. `None` when the asker went away first: then it has been killed.
 pub(crate) fn run(
@@ -37,9 +71,16 @@ pub(crate) fn run(
         .stdin(Stdio::from(stdin))
         .stdout(Stdio::from(stdout))
         .stderr(Stdio::from(stderr));
+    let mut writing = writes_to_the_store(worker).then(|| Writing::begin(state));
     let mut child = spawn::start(command, TASK_FD, &document, &[]).map_err(|error| failed(&error))?;
     match wait(&mut child, asker) {
-        Ok(Some(status)) => Ok(Some(Answer::WorkerEnded { status })),
+        Ok(Some(status)) => {
+            if let Some(writing) = &mut writing {
+                // One that was killed by somebody else leaves the same behind.
+                writing.killed = status > 128;
+            }
+            Ok(Some(Answer::WorkerEnded { status }))
+        }
         Ok(None) => {
             spawn::end(&mut child);
             Ok(None)
@@ -48,6 +89,13 @@ pub(crate) fn run(
             spawn::end(&mut child);
             Err(Refusal::platform("cannot wait for a worker", &error))
         }
+    }
+}
+
+fn writes_to_the_store(worker: &Worker) -> bool {
+    match worker {
+        Worker::UnpackLayer | Worker::ImportBase | Worker::Maintain | Worker::Export { .. } => true,
+        Worker::UnpackScratch { .. } | Worker::Git { .. } | Worker::TidyRepository { .. } => false,
     }
 }
 

@@ -120,7 +120,7 @@ async fn a_commit_in_the_repository_is_archived_and_moved_by_id() {
 }
 
 #[tokio::test]
-async fn a_worker_ends_when_nobody_waits_for_it_any_more() {
+async fn a_worker_ends_when_nobody_waits_for_it_any_more_and_what_it_was_making_goes() {
     let world = World::new().await;
     let (reader, writer) = std::io::pipe().unwrap();
     let place = tempfile::tempdir().unwrap();
@@ -133,10 +133,16 @@ async fn a_worker_ends_when_nobody_waits_for_it_any_more() {
         assert!(began.elapsed() < Duration::from_secs(10), "the worker never began");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    let half_made = world.paths.layers().join(".new/half-made");
+    std::fs::create_dir(&half_made).unwrap();
     drop(worker);
     let mut pipe = writer;
     while std::io::Write::write_all(&mut pipe, b"x").is_ok() {
         assert!(began.elapsed() < Duration::from_secs(10), "the worker still reads");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    while half_made.exists() {
+        assert!(began.elapsed() < Duration::from_secs(20), "what it was making is still there");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
