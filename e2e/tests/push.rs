@@ -128,3 +128,55 @@ fn what_is_built_is_the_commit_whatever_its_attributes_say() {
     tool.push().succeeded().says("live");
     assert_eq!(tool.get("/").body, "$Format:%h$\n");
 }
+
+#[test]
+fn a_commit_that_changes_no_file_is_a_release_without_a_build_and_without_a_new_copy() {
+    let world = World::new();
+    let tool = world.tool("same", "steady");
+    tool.push().succeeded().says("v1 healthy after");
+    let copies = world.shims();
+    assert_eq!(copies.len(), 1);
+    let load = tool.load(50);
+
+    let empty = || tool.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing"]).unwrap();
+    empty();
+    tool.push()
+        .succeeded()
+        .says("the same source as run 1: its image is used again")
+        .says("v2 is what v1 runs: its copy goes on");
+    empty();
+    // Told is the build that was made, not the one that took it over.
+    tool.push().succeeded().says("the same source as run 1").says("v3 is what v2 runs: its copy goes on");
+    assert_eq!(world.shims(), copies);
+    let head = tool.git(&["rev-parse", "HEAD"]).unwrap();
+    assert_eq!(tool.git(&["rev-parse", "windlass/main"]).unwrap(), head);
+    let releases = tool.cli(&["releases"]).text;
+    assert!(releases.lines().any(|line| line.starts_with("v3 ") && line.contains(" live ")), "{releases}");
+
+    // Between equal releases a rollback starts nothing either.
+    let back = tool.cli(&["rollback", "v1"]);
+    assert!(back.status == 0 && back.text.contains("v1 is what v3 runs: its copy goes on"), "{}", back.text);
+    assert_eq!(world.shims(), copies);
+    let report = load.stop();
+    assert!(report.lost() == 0 && report.kept_alive > 10, "{report}");
+
+    // Who asks for a build gets one, and a new copy.
+    let again = tool.push_ref("main:refs/run/main").succeeded().text;
+    assert!(!again.contains("the same source") && again.contains("v4 healthy after"), "{again}");
+    let copies = world.shims();
+
+    // Settings of the release count, whether or not they change the image.
+    let health = "[_]\nschema-version = \"0.2\"\n[_.metadata.windlass.health]\npath = \"/\"\n";
+    tool.write("project.toml", health);
+    tool.push().succeeded().says("v5 healthy after");
+    assert_ne!(world.shims(), copies);
+    tool.edit("app.py", "steady one", "steady two");
+    tool.push().succeeded().says("v6 healthy after");
+    assert!(tool.get("/").body.starts_with("steady two"));
+
+    // A stopped tool is started, whatever runs it ran.
+    assert_eq!(tool.cli(&["stop"]).status, 0);
+    empty();
+    tool.push().succeeded().says("the same source as").says("v7 healthy after");
+    assert!(tool.get("/").body.starts_with("steady two"));
+}

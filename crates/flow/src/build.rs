@@ -2,8 +2,11 @@
 //! layers; a worker outside it exports what changed.
 
 mod outcome;
+mod reuse;
 mod scratch;
 mod words;
+
+pub(crate) use reuse::is_reused;
 
 use crate::{Line, layers::room, line::StationError, plan, size, step_log::StepLog};
 use lifecycle::{
@@ -47,20 +50,31 @@ impl Names {
 }
 
 /// Builds a run's image.
-pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> Result<Value, StationError> {
-    let plan = plan::of(plan)?;
+pub(crate) async fn build(
+    line: &Line,
+    run: &Run,
+    tool: &Tool,
+    planned: &Value,
+) -> Result<Value, StationError> {
+    let plan = plan::of(planned)?;
     let names = Names::of(run)?;
     let stream = LogStream::Step { run: run.number, step: StepKind::Build };
     // Rows before this one belong to an earlier attempt.
     let mut began_at =
         std::fs::metadata(line.log_path(run.tool, &stream)?).map_or(0, |metadata| metadata.len());
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Build)?;
+    // The last attempt's sandbox, when serve was restarted meanwhile: it goes on, or has ended well.
+    let found = line.runtime.list().await?.into_iter().find(|row| row.id == names.sandbox);
+    let recipe = reuse::recipe(line, &plan, planned)?;
+    if found.is_none()
+        && let Some(outputs) = reuse::made_already(line, run, &names, recipe.as_ref(), &mut log).await?
+    {
+        return Ok(outputs);
+    }
     let mut previous = previous(line, run).await?;
     if previous.is_none() {
         log.say("nothing to reuse: this is the first build, or its layers are gone");
     }
-    // The last attempt's sandbox, when serve was restarted meanwhile: it goes on, or has ended well.
-    let found = line.runtime.list().await?.into_iter().find(|row| row.id == names.sandbox);
     let adopted = found.as_ref().is_some_and(|row| row.state != State::Created);
     if found.is_some() && !adopted {
         // Made but never started: nothing of it is worth keeping.
@@ -108,7 +122,7 @@ pub(crate) async fn build(line: &Line, run: &Run, tool: &Tool, plan: &Value) -> 
     clean(line, run).await;
     let text = summary(words.summary, &report, Duration::from_micros(ended.wall_microseconds));
     log.say(&text);
-    Ok(json!({ "line": text, "image": report.digest, "report": report }))
+    Ok(json!({ "line": text, "image": report.digest, "report": report, "recipe": recipe }))
 }
 
 /// The report that this run's build step stored.

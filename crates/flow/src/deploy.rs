@@ -1,5 +1,7 @@
 //! Last station: starts the release beside the old one, waits until it answers, switches the route, moves the branch.
 
+mod same;
+
 use crate::{
     Line, branch,
     line::StationError,
@@ -17,8 +19,15 @@ use serde_json::{Value, json};
 use std::time::Instant;
 use store::{Conflict, Release, Replica, ReplicaState, Run, StoreError, Tool, Wanted};
 
-/// Makes a release live: one that the run has just made, or for a rollback one of before.
-pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> Result<Value, StationError> {
+/// Makes a release live: one that the run has just made, or for a rollback one of before. `again`: it has an image of
+/// before, so the copy that runs may be what it would start.
+pub(crate) async fn deploy(
+    line: &Line,
+    run: &Run,
+    tool: &Tool,
+    number: u64,
+    again: bool,
+) -> Result<Value, StationError> {
     let mut log = StepLog::open(line, run.tool, run.number, StepKind::Deploy)?;
     let release = line.store.release(run.tool, number).await?;
     let production = EnvironmentName::production();
@@ -29,8 +38,12 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> 
     };
     // From here to the end the reconciler leaves this tool alone.
     let turn = line.deploying.enter(run.tool);
+    let mut goes_on = None;
     let (replica, how) = if let Some(replica) = live_copy(line, tool, number, before).await? {
         (replica, "answers".to_owned())
+    } else if again && let Some((old, replica)) = same::copy(line, tool, &release, before).await? {
+        goes_on = Some(old);
+        (replica, format!("is what v{old} runs: its copy goes on"))
     } else {
         log.say(&format!("v{number}: starting"));
         let began = Instant::now();
@@ -45,9 +58,14 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> 
     // From here on a wish to cancel comes too late: stopping half-way would leave a wrong verdict.
     turn.commit();
     line.routes.set_failed(run.tool, false).await;
-    line.routes.publish(line.store.as_ref(), &line.settings, Some((run.tool, number))).await?;
-    if before != Some(number) {
-        line.store.set_current(run.tool, &production, number, before, run.id).await?;
+    if let Some(old) = goes_on {
+        // The route stays where it is; only its release's number changes, with the rows.
+        line.store.keep_running(run.tool, &production, number, old, run.id, replica.id).await?;
+    } else {
+        line.routes.publish(line.store.as_ref(), &line.settings, Some((run.tool, number))).await?;
+        if before != Some(number) {
+            line.store.set_current(run.tool, &production, number, before, run.id).await?;
+        }
     }
     // All others, also those of an attempt that was lost after the switch: the reconciler drains and ends them.
     let mut replaced = line.store.replicas().await?;
@@ -61,7 +79,7 @@ pub(crate) async fn deploy(line: &Line, run: &Run, tool: &Tool, number: u64) -> 
         // A rollback moves no branch: it names what was last pushed and went live.
         branch::advance(line, run, StepKind::Deploy, live_before.as_deref()).await?;
     }
-    let old = match before.filter(|old| *old != number) {
+    let old = match before.filter(|old| *old != number && goes_on.is_none()) {
         Some(old) => format!(" · {}", replicas::retire::tell(line, old, &replaced).await),
         None => String::new(),
     };

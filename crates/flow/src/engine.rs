@@ -264,11 +264,11 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
             release::release(line, run, &tool, of(StepKind::Plan)?, of(StepKind::Build)?).await?
         }
         StepKind::Deploy => {
-            let release = match run.rollback_to {
-                Some(release) => release,
-                None => release::number_of(of(StepKind::Release)?)?,
+            let (release, again) = match run.rollback_to {
+                Some(release) => (release, true),
+                None => (release::number_of(of(StepKind::Release)?)?, build::is_reused(of(StepKind::Build)?)),
             };
-            deploy::deploy(line, run, &tool, release).await?
+            deploy::deploy(line, run, &tool, release, again).await?
         }
     };
     Ok(Outcome::Done { outputs })

@@ -64,7 +64,9 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
     for warning in &plan.warnings {
         log.say(&format!("note: {warning}"));
     }
-    Ok(json!({ "line": text, "warnings": plan.warnings, "plan": plan }))
+    // Of modes, contents and paths: two commits with the same files have the same.
+    let source = oci::digest_of(&listing);
+    Ok(json!({ "line": text, "warnings": plan.warnings, "plan": plan, "source": source }))
 }
 
 /// Of a run that is started again long after its push.

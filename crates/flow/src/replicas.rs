@@ -20,7 +20,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
-use store::{Release, Replica, ReplicaState, Tool};
+use store::{Release, Replica, ReplicaState, Store, StoreError, Tool};
 
 pub use reconcile::keep;
 
@@ -66,6 +66,26 @@ pub(crate) enum NotReady {
     Ended(Ended),
     Unhealthy(Unhealthy),
     Runtime(RuntimeError),
+}
+
+/// All copies, and which release production runs of each tool, as of one moment: a deploy may make a copy one of
+/// another release in the same moment in which that release becomes current.
+pub(crate) async fn seen(store: &dyn Store) -> Result<(Vec<Replica>, HashMap<ToolId, u64>), StoreError> {
+    let production = EnvironmentName::production();
+    let mut before = store.replicas().await?;
+    loop {
+        let environments = store.environments().await?;
+        let replicas = store.replicas().await?;
+        let moved = replicas.iter().any(|replica| {
+            before.iter().any(|other| other.id == replica.id && other.release != replica.release)
+        });
+        if !moved {
+            let current = environments.into_iter().filter(|environment| environment.name == production);
+            let current = current.map(|environment| (environment.tool, environment.current)).collect();
+            return Ok((replicas, current));
+        }
+        before = replicas;
+    }
 }
 
 /// Starts a copy of a release's web process; one that a lost attempt has started already is taken over.

@@ -1,13 +1,9 @@
 //! The router's table, made anew from the rows whenever something changed. Nothing is remembered only here.
 
-use crate::{Settings, line::StationError};
-use model::{EnvironmentName, ToolId};
+use crate::{Settings, line::StationError, replicas};
+use model::ToolId;
 use router::{Backend, Control, Drained, Route, State, Table};
-use std::{
-    collections::{BTreeSet, HashMap},
-    net::SocketAddr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 use store::{ReplicaState, Store, Wanted};
 use tokio::sync::Mutex;
 
@@ -93,16 +89,8 @@ async fn table(
     switching: Option<(ToolId, u64)>,
     failed: &BTreeSet<ToolId>,
 ) -> Result<Table, StationError> {
-    let production = EnvironmentName::production();
-    let mut current: HashMap<ToolId, u64> = store
-        .environments()
-        .await?
-        .into_iter()
-        .filter(|environment| environment.name == production)
-        .map(|environment| (environment.tool, environment.current))
-        .collect();
+    let (replicas, mut current) = replicas::seen(store).await?;
     current.extend(switching);
-    let replicas = store.replicas().await?;
     let mut table = Table { platform_hosts: vec![settings.domain.clone()], ..Table::default() };
     for tool in store.tools().await? {
         let release = current.get(&tool.id).copied();

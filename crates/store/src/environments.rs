@@ -2,7 +2,7 @@
 
 use crate::StoreError;
 use async_trait::async_trait;
-use model::{EnvironmentName, RunId, Timestamp, ToolId, UserId};
+use model::{EnvironmentName, ReplicaId, RunId, Timestamp, ToolId, UserId};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Environment {
@@ -41,6 +41,21 @@ pub trait Environments: Send + Sync {
         release: u64,
         expected: Option<u64>,
         run: RunId,
+    ) -> Result<(), StoreError>;
+
+    /// As [`set_current`](Self::set_current) where nothing new is started: the copy `goes_on`, which runs `expected` and
+    /// is healthy, counts as one of `release` from now on.
+    ///
+    /// # Errors
+    /// Those of `set_current`; `NotFound("replica")`.
+    async fn keep_running(
+        &self,
+        tool: ToolId,
+        environment: &EnvironmentName,
+        release: u64,
+        expected: u64,
+        run: RunId,
+        goes_on: ReplicaId,
     ) -> Result<(), StoreError>;
 
     /// `None` before the first deploy.

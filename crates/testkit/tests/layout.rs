@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "model",
             "logs",
+            "oci",
             "cnb",
             "egress",
             "layers",

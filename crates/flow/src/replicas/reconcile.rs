@@ -1,8 +1,8 @@
 //! One loop from wanted to seen: input-less, idempotent, periodic and nudged. A crash of anything costs one period.
 
-use super::{discard, retire, start, wait_ready};
+use super::{discard, retire, seen, start, wait_ready};
 use crate::{Line, build, line::StationError, release, service};
-use model::{EnvironmentName, ReplicaId, RunId, ToolId};
+use model::{ReplicaId, RunId, ToolId};
 use sandbox::request::{Kind, SandboxRow, State};
 use std::{
     collections::{HashMap, HashSet},
@@ -51,16 +51,9 @@ pub async fn keep(line: Arc<Line>, mut stop: watch::Receiver<bool>) {
 async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError> {
     // A copy that is made between the two lists has a row and, as it seems here, no sandbox: judge looks again.
     let sandboxes = line.runtime.list().await?;
-    let replicas = line.store.replicas().await?;
+    let (replicas, current) = seen(line.store.as_ref()).await?;
     let tools: HashMap<ToolId, Tool> =
         line.store.tools().await?.into_iter().map(|tool| (tool.id, tool)).collect();
-    let production = EnvironmentName::production();
-    let environments = line.store.environments().await?;
-    let current: HashMap<ToolId, u64> = environments
-        .into_iter()
-        .filter(|environment| environment.name == production)
-        .map(|environment| (environment.tool, environment.current))
-        .collect();
 
     // What goes wrong with one tool is no reason to leave the others alone.
     for replica in &replicas {

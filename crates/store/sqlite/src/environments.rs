@@ -6,9 +6,9 @@ use crate::{
     words::Word as _,
 };
 use async_trait::async_trait;
-use model::{EnvironmentName, RunId, Timestamp, ToolId};
+use model::{EnvironmentName, ReplicaId, RunId, Timestamp, ToolId};
 use sqlx::{query, sqlite::SqliteRow};
-use store::{Conflict, Deployment, Environment, Environments, ReleaseState, StoreError};
+use store::{Conflict, Deployment, Environment, Environments, ReleaseState, ReplicaState, StoreError};
 
 fn environment(row: &SqliteRow) -> Result<Environment, StoreError> {
     Ok(Environment {
@@ -19,15 +19,15 @@ fn environment(row: &SqliteRow) -> Result<Environment, StoreError> {
     })
 }
 
-#[async_trait]
-impl Environments for Sqlite {
-    async fn set_current(
+impl Sqlite {
+    async fn make_current(
         &self,
         tool: ToolId,
         environment: &EnvironmentName,
         release: u64,
         expected: Option<u64>,
         run: RunId,
+        goes_on: Option<ReplicaId>,
     ) -> Result<(), StoreError> {
         let mut work = self.write().await?;
         work.need_tool(tool).await?;
@@ -67,7 +67,48 @@ impl Environments for Sqlite {
                 .bind(now.0)
                 .bind(run.to_string());
         work.run(history).await?;
+        if let Some(replica) = goes_on {
+            let moved = query(
+                "UPDATE replicas SET release = ? WHERE id = ? AND tool = ? AND environment = ? AND release = ?
+                 AND state = ?",
+            )
+            .bind(whole(release))
+            .bind(replica.to_string())
+            .bind(tool.to_string())
+            .bind(environment.as_str())
+            .bind(expected.map(whole))
+            .bind(ReplicaState::Healthy.word());
+            if work.run(moved).await? == 0 {
+                return Err(StoreError::NotFound("replica"));
+            }
+        }
         work.commit().await
+    }
+}
+
+#[async_trait]
+impl Environments for Sqlite {
+    async fn set_current(
+        &self,
+        tool: ToolId,
+        environment: &EnvironmentName,
+        release: u64,
+        expected: Option<u64>,
+        run: RunId,
+    ) -> Result<(), StoreError> {
+        self.make_current(tool, environment, release, expected, run, None).await
+    }
+
+    async fn keep_running(
+        &self,
+        tool: ToolId,
+        environment: &EnvironmentName,
+        release: u64,
+        expected: u64,
+        run: RunId,
+        goes_on: ReplicaId,
+    ) -> Result<(), StoreError> {
+        self.make_current(tool, environment, release, Some(expected), run, Some(goes_on)).await
     }
 
     async fn environment(

@@ -113,6 +113,22 @@ pub async fn replicas_are_found_again(town: &Town) {
     let healthy =
         Replica { state: ReplicaState::Healthy, address: Some("10.0.0.2:8000".into()), ..replica.clone() };
     assert_eq!(town.store.replicas().await.unwrap(), std::slice::from_ref(&healthy));
+    // With a release that changes nothing it goes on as a copy of that one.
+    let production = EnvironmentName::production();
+    let first = town.store.release(tool.id, 1).await.unwrap();
+    town.store.set_current(tool.id, &production, 1, None, first.run).await.unwrap();
+    let second = town.release(&tool, 2).await;
+    let other = ReplicaId::new();
+    let nobody = town.store.keep_running(tool.id, &production, 2, 1, second.run, other).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound("replica"))));
+    assert_eq!(town.store.environment(tool.id, &production).await.unwrap().unwrap().current, 1);
+    for _ in 0..2 {
+        town.store.keep_running(tool.id, &production, 2, 1, second.run, replica.id).await.unwrap();
+    }
+    assert_eq!(town.store.environment(tool.id, &production).await.unwrap().unwrap().current, 2);
+    let healthy = Replica { release: 2, ..healthy };
+    assert_eq!(town.store.replicas().await.unwrap(), std::slice::from_ref(&healthy));
+
     town.store.delete_tool(tool.id, &PLATFORM).await.unwrap();
     assert_eq!(town.store.replicas().await.unwrap(), [healthy], "somebody must still end it");
     town.store.remove_replica(replica.id).await.unwrap();
@@ -120,6 +136,6 @@ pub async fn replicas_are_found_again(town: &Town) {
     assert!(town.store.replicas().await.unwrap().is_empty());
     let gone = town.store.update_replica(replica.id, ReplicaState::Ended, None).await;
     assert!(matches!(gone, Err(StoreError::NotFound("replica"))));
-    let unknown = Replica { release: 2, ..replica };
+    let unknown = Replica { release: 3, ..replica };
     assert!(matches!(town.store.add_replica(&unknown).await, Err(StoreError::NotFound("release"))));
 }
