@@ -186,7 +186,9 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mut life: watch::R
         async move { Ok::<_, Infallible>(service.answer(request, client.ip()).await) }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(MAX_HEAD_BYTES);
+    http.timer(TokioTimer::new()).header_read_timeout(head);
+    // The buffer alone bounds nothing: one read may bring more than it is meant to hold.
+    http.max_buf_size(MAX_HEAD_BYTES).max_header_size(MAX_HEAD_BYTES);
     let mut served = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     let ended = tokio::select! {
         ended = &mut served => Some(ended),

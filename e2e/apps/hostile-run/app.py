@@ -43,10 +43,12 @@ class Handler(BaseHTTPRequestHandler):
             text = fork_bomb()
         elif self.path == "/disk":
             text = disk_filler()
+        elif self.path == "/die":
+            os._exit(1)
         else:
             text = "harmless\n"
         body = text.encode()
-        self.send_response(200)
+        self.send_response(500 if self.path == "/broken" else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

@@ -61,6 +61,29 @@ fn a_request_that_can_be_read_in_two_ways_reaches_nobody() {
 }
 
 #[test]
+fn a_path_reaches_the_tool_as_it_was_written() {
+    let (answer, heard) = listening_tool();
+    let world = World::with_tool(answer);
+    for path in ["//..%2f..%2fetc/passwd", "/../../x", "/.git/config?a=%00", "/%2e%2e/%2f"] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: wordcount.localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(status(&world.say(request.as_bytes())), "200", "{path}");
+        assert!(heard.recv().unwrap().starts_with(&format!("GET {path} HTTP/1.1\r\n")), "{path}");
+    }
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused_and_reaches_nobody() {
+    let (answer, heard) = listening_tool();
+    let world = World::with_tool(answer);
+    let many = "X-Many: 1\r\n".repeat(200);
+    for lines in [format!("X-Large: {}\r\n", "x".repeat(100_000)), many] {
+        assert_eq!(status(&world.get("wordcount.localhost", &lines)), "431", "{} bytes", lines.len());
+    }
+    assert!(heard.try_recv().is_err());
+}
+
+#[test]
 fn a_request_with_two_lengths_is_framed_anew_and_what_follows_it_is_never_read() {
     // RFC 9112 §6.3: Transfer-Encoding wins and the connection is closed.
     for lengths in

@@ -10,10 +10,12 @@ use std::path::Path;
 
 /// Deepest tree that is measured; one open directory a level. Real trees (`node_modules`) stay below 60.
 const MAX_DEPTH: usize = 512;
+/// What a file costs at least, of whatever size: a file system runs out of inodes too, and an empty file takes no block.
+const FILE_BYTES: u64 = 4096;
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// Bytes that a tree takes on disk; links to one file count once. A tree deeper than 512 directories counts as
+/// Bytes that a tree takes on disk, at least 4 KiB a file; links to one file count once. A tree deeper than 512 directories counts as
 /// endless, since nobody can say what it holds.
 pub(crate) fn bytes(tree: &Path) -> io::Result<u64> {
     let mut total: u64 = 0;
@@ -34,7 +36,8 @@ pub(crate) fn bytes(tree: &Path) -> io::Result<u64> {
             continue;
         };
         if counts(&stat, &mut linked) {
-            total = total.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
+            let bytes = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
+            total = total.saturating_add(bytes.max(FILE_BYTES));
         }
         if is_directory(&stat) {
             let opened = present(rustix::fs::openat(here, name, DIRECTORY, Mode::empty()))?;

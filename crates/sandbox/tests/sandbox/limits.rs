@@ -66,6 +66,17 @@ async fn a_build_that_outgrows_its_tree_is_ended_for_it() {
 }
 
 #[tokio::test]
+async fn a_build_that_takes_the_disks_inodes_is_ended_for_it() {
+    let world = World::new().await;
+    let acts = ["each", "sleep 1", "fill-empty /workspace 5000", "sleep 20", "say unharmed"];
+    let mut spec = World::build(&acts);
+    spec.limits.writable_bytes = 16 * MIB;
+    let (ended, text) = world.run(&spec).await;
+    assert!(text.contains("made 5000"), "{text}");
+    assert_eq!((ended.status, ended.killed_by), (137, Some(KilledBy::Disk)), "{text}");
+}
+
+#[tokio::test]
 async fn one_file_of_a_build_cannot_outrun_the_watch() {
     let world = World::new().await;
     let mut spec = World::build(&["fill", "/workspace/big", "64"]);

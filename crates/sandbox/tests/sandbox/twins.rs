@@ -9,7 +9,9 @@ use model::limits::MIB;
 use serde_json::{Value, json};
 use std::fs;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
 use windlass_sandbox::mounts::{Plan, ROOT, Upper};
@@ -129,6 +131,34 @@ async fn without_a_network_of_its_own_a_process_reaches_the_hosts_loopback() {
     let (with, without) = twins(&world, &spec, |config| leave_out_namespace(config, "network")).await;
     assert!(with.contains("refused"), "{with}");
     assert_eq!(without.trim(), "ok");
+}
+
+#[tokio::test]
+async fn without_a_network_of_its_own_a_process_reaches_an_abstract_socket_of_the_host() {
+    let world = World::new().await;
+    let name = place().path().display().to_string();
+    let _listener = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+    let spec = World::build(&["connect-abstract", &name]);
+    let (with, without) = twins(&world, &spec, |config| leave_out_namespace(config, "network")).await;
+    assert!(with.contains("refused"), "{with}");
+    assert_eq!(without.trim(), "ok");
+}
+
+#[tokio::test]
+async fn without_its_limit_of_a_core_dump_a_process_may_leave_one() {
+    let world = World::new().await;
+    let spec = World::build(&["show", "/proc/self/limits"]);
+    let (with, without) = twins(&world, &spec, |config| {
+        let limits = config.pointer_mut("/process/rlimits").unwrap().as_array_mut().unwrap();
+        limits.retain(|limit| limit["type"] != "RLIMIT_CORE");
+    })
+    .await;
+    let allowed = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        line.split_whitespace().nth(5).unwrap().to_owned()
+    };
+    assert_eq!(allowed(&with), "0");
+    assert_ne!(allowed(&without), "0");
 }
 
 #[tokio::test]
