@@ -8,6 +8,8 @@ use store::Run;
 
 /// Longest collection of either kind, in rows.
 const MAX_ROWS: usize = 20;
+/// Longest row that is taken over, in characters: whatever runs in a build can write the prefixes.
+const MAX_CHARACTERS: usize = 500;
 
 /// Rows that sum the build up, and rows that say why it failed, without their prefixes.
 #[derive(Debug, Default)]
@@ -28,9 +30,9 @@ pub(super) async fn since(line: &Line, run: &Run, from: u64) -> Result<Words, St
             }
             let text = logs::clean(&entry.row.bytes);
             if let Some(summary) = text.strip_prefix(SUMMARY_PREFIX) {
-                words.summary.push(summary.to_owned());
+                words.summary.push(summary.chars().take(MAX_CHARACTERS).collect());
             } else if let Some(problem) = text.strip_prefix(PROBLEM_PREFIX) {
-                words.problem.push(problem.to_owned());
+                words.problem.push(problem.chars().take(MAX_CHARACTERS).collect());
             }
         }
         words.summary.truncate(MAX_ROWS);
