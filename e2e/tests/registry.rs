@@ -2,8 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use std::{path::Path, process::Command};
+use rustix::process::{Pid, Signal};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
 use testkit::World;
+
+/// For whatever a loaded machine does slowly.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What `skopeo` did: its exit status and words.
 fn skopeo(world: &World, arguments: &[&str]) -> (bool, String) {
@@ -89,4 +99,84 @@ fn what_is_deployed_is_pulled_by_digest_and_people_push_beside_it() {
     assert_eq!(there, std::fs::read(format!("{}-again/manifest.json", pulled.display())).unwrap());
     did(skopeo(&world, &["delete", "--tls-verify=false", &import]));
     refused(skopeo(&world, &[copy.as_slice(), &[&import, &again]].concat()), "manifest unknown");
+}
+
+/// One request on a connection of its own; gives the answer's head and body. A body shorter than `length` is sent as far
+/// as it goes, and the connection is given back as it is.
+fn ask(world: &World, line: &str, length: usize, body: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (port, token) = (world.port, world.token());
+    write!(
+        stream,
+        "{line} HTTP/1.1\r\nhost: localhost:{port}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/octet-stream\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    stream.write_all(body).unwrap();
+    stream
+}
+
+/// Head and body of the answer.
+fn answer(mut stream: TcpStream) -> (String, Vec<u8>) {
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("no HTTP answer") + 4;
+    let body = bytes.split_off(end);
+    (String::from_utf8(bytes).unwrap().to_lowercase(), body)
+}
+
+fn header<'a>(head: &'a str, name: &str) -> &'a str {
+    let found = head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    found.unwrap_or_else(|| panic!("no `{name}` in\n{head}"))
+}
+
+/// Bytes of uploads that are on disk.
+fn uploaded(world: &World) -> u64 {
+    let uploads = std::fs::read_dir(world.data.join("blobs/uploads")).unwrap();
+    uploads.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
+}
+
+#[test]
+fn a_chunked_upload_goes_on_where_it_was_when_serve_was_killed() {
+    const LENGTH: usize = 24 * 1024 * 1024;
+    let world = World::new();
+    assert_eq!(world.cli(&["tools", "create", "images"]).status, 0);
+    let file = world.data.join("blob");
+    let blob: Vec<u8> = (0..LENGTH as u64).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+    std::fs::write(&file, &blob).unwrap();
+    let digest = Command::new("sha256sum").arg(&file).output().unwrap().stdout;
+    let digest = format!("sha256:{}", std::str::from_utf8(&digest[..64]).unwrap());
+
+    let (begun, _) = answer(ask(&world, "POST /v2/images/import/a/blobs/uploads/", 0, b""));
+    assert!(begun.contains(" 202 "), "{begun}");
+    let place = header(&begun, "location").to_owned();
+    // Two thirds of it come; the client is still there.
+    let cut = ask(&world, &format!("PATCH {place}"), LENGTH, &blob[..LENGTH / 3 * 2]);
+    let until = Instant::now() + PATIENCE;
+    while uploaded(&world) < LENGTH as u64 / 3 {
+        assert!(Instant::now() < until, "nothing is written");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let serve = world.part("serve").unwrap();
+    rustix::process::kill_process(Pid::from_raw(serve).unwrap(), Signal::KILL).unwrap();
+    let (broken, _) = answer(cut);
+    assert!(!broken.contains(" 202 "), "{broken}");
+    let until = Instant::now() + PATIENCE;
+    while world.part("serve").is_none_or(|pid| pid == serve) {
+        assert!(Instant::now() < until, "no other serve came");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    let (told, _) = answer(ask(&world, &format!("GET {place}"), 0, b""));
+    assert!(told.contains(" 204 "), "{told}");
+    let last: usize = header(&told, "range").strip_prefix("0-").unwrap().parse().unwrap();
+    assert!((LENGTH / 3 - 1..LENGTH / 3 * 2).contains(&last), "{last}");
+    let rest = &blob[last + 1..];
+    let (added, _) = answer(ask(&world, &format!("PATCH {place}"), rest.len(), rest));
+    assert!(added.contains(" 202 ") && header(&added, "range") == format!("0-{}", LENGTH - 1), "{added}");
+    let (kept, _) = answer(ask(&world, &format!("PUT {place}?digest={digest}"), 0, b""));
+    assert!(kept.contains(" 201 ") && header(&kept, "docker-content-digest") == digest, "{kept}");
+    let (got, body) = answer(ask(&world, &format!("GET /v2/images/import/a/blobs/{digest}"), 0, b""));
+    assert!(got.contains(" 200 ") && body == blob, "{got}");
 }
