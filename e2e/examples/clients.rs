@@ -137,6 +137,16 @@ fn main() {
     did(crane(&["validate", "--remote", &format!("{host}/hello/import/crane:one")]));
     println!("crane pulled, copied and validated it");
 
+    // skopeo
+    let skopeo = |arguments: &[&str]| ran(Command::new("skopeo").env("HOME", &world.data).args(arguments));
+    let (source, kept) =
+        (format!("docker://{address}"), format!("dir:{}", world.data.join("kept").display()));
+    let copy = ["copy", "--src-tls-verify=false", "--src-no-creds", &source, &kept];
+    says(skopeo(&copy), "sign in with a token of this platform");
+    let credentials = format!("anyone:{}", world.token());
+    did(skopeo(&["copy", "--src-tls-verify=false", "--src-creds", &credentials, &source, &kept]));
+    println!("skopeo copied it, each blob by its digest");
+
     // Over quota, as each client tells it.
     assert_eq!(world.cli(&["tools", "set", "--quota-mebibytes", "0", "--tool", "hello"]).status, 0);
     let (big, archive) = (world.data.join("big"), world.data.join("big.tar"));

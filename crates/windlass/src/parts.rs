@@ -99,7 +99,7 @@ fn router(settings: &Settings) -> Result<()> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let paths = settings.paths();
     let config = router::Config { domain: settings.server.domain.clone(), paths };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(runtime.block_on(router::serve(config, TcpListener::from(socket()?), up::control::say_ready))?)
 }
 
