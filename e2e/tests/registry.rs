@@ -143,7 +143,8 @@ fn a_chunked_upload_goes_on_where_it_was_when_serve_was_killed() {
     let world = World::new();
     assert_eq!(world.cli(&["tools", "create", "images"]).status, 0);
     let file = world.data.join("blob");
-    let blob: Vec<u8> = (0..LENGTH as u64).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+    let blob: Vec<u8> =
+        (0..LENGTH as u64 / 8).flat_map(|at| at.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect();
     std::fs::write(&file, &blob).unwrap();
     let digest = Command::new("sha256sum").arg(&file).output().unwrap().stdout;
     let digest = format!("sha256:{}", std::str::from_utf8(&digest[..64]).unwrap());
