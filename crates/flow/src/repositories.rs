@@ -76,7 +76,8 @@ async fn round(line: &Line, seen: &mut HashMap<ToolId, Seen>) -> Result<(), Stat
         // One repository that cannot be kept must not leave the others unkept.
         match look_after(line, tool.id, &state).await {
             Ok(true) => {
-                if let Some(state) = look(line, tool.id).await? {
+                // What changed meanwhile, by this work or by a push, is looked at again.
+                if look(line, tool.id).await?.as_ref() == Some(&state) {
                     seen.insert(tool.id, Seen { state, at: SystemTime::now() });
                 }
             }
