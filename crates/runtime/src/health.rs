@@ -51,7 +51,11 @@ pub async fn wait(address: Ipv4Addr, check: &Check) -> Result<(), Unhealthy> {
             return Err(last);
         }
         // Often at first: most processes are up in well under a second, and the pusher waits.
-        let pause = if began.elapsed() < Duration::from_secs(5) { 20 } else { 250 };
+        let pause = match began.elapsed().as_secs() {
+            0 => 5,
+            1..5 => 20,
+            _ => 250,
+        };
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 }
