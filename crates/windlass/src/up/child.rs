@@ -87,8 +87,8 @@ impl Child {
         Self { role, start, socket, asked, process: None, leaving: JoinSet::new(), stopping }
     }
 
-    /// Starts it, and again whenever it ends by itself. Returns only when it cannot be started or waited for; when
-    /// this is dropped, the part runs on.
+    /// Starts it, and again whenever it ends by itself. Returns only when it cannot be waited for; when this is dropped,
+    /// the part runs on.
     pub(super) async fn keep(&mut self) -> Result<Infallible> {
         let name = self.role.name();
         let mut quick_ends = 0;
