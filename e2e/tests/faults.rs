@@ -3,7 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::PathBuf,
+};
 use testkit::{Tool, World};
 
 /// What a person was told: whose fault it is, and an id whose row in the log holds this cause.
@@ -65,6 +69,16 @@ fn what_the_platform_breaks_is_told_as_its_own_fault_with_an_id_that_the_log_kno
     assert_eq!(refused.status, 128, "{}", refused.text);
     blames_the_platform(&world, &refused.text, "git");
     broken.mend();
+
+    // A tag that cannot be written down; one that is there already is the pusher's own affair.
+    let tags = world.data.join(format!("git/{tool_id}.git/refs/tags"));
+    let was = fs::metadata(&tags).unwrap();
+    chown(&tags, Some(0), Some(0)).unwrap();
+    fs::set_permissions(&tags, fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = tool.push_ref("main:refs/tags/v1").failed().says("(the platform failed)");
+    blames_the_platform(&world, &refused.text, "Permission denied");
+    chown(&tags, Some(was.uid()), Some(was.gid())).unwrap();
+    tool.push_ref("main:refs/tags/v1").succeeded();
 
     // Nowhere to put a layer: the run is tried again, and then says so.
     let broken = Broken::new(world.data.join("blobs/sha256"));

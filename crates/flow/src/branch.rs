@@ -10,8 +10,6 @@ use store::Run;
 
 /// What "no object" is called in ref updates.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
-/// How git says that a ref stands elsewhere than expected; every other failure is a fault.
-const MOVED: [&str; 3] = ["but expected", "reference already exists", "unable to resolve reference"];
 
 /// A run that did not begin with its push goes on only if its branch stands where the pusher saw it, or at something
 /// that the commit contains: otherwise it would undo what came in between. Gives where the branch stands.
@@ -31,9 +29,6 @@ pub(crate) async fn check(line: &Line, run: &Run) -> Result<Option<String>, Stat
         "Take it in and push again: `git fetch windlass`, then `git rebase FETCH_HEAD`, then `git push`.";
     Err(StationError::told(Cause::Refused, problem.hint(hint)))
 }
-
-/// How git says that `main/sub` cannot be made beside `main`, or the other way round.
-const CLASH: &str = "; cannot create";
 
 /// Pushes are checked for this; two that come together may still meet here.
 fn clash(name: &str) -> Problem {
@@ -56,10 +51,8 @@ pub(crate) async fn advance(
     for old in expected.into_iter().chain(live_before).chain(tip.as_deref()) {
         match line.repositories.update_ref(run.tool, &run.ref_name, &run.commit, old).await {
             Ok(()) => return Ok(()),
-            Err(GitError::Status { stderr, .. }) if MOVED.iter().any(|words| stderr.contains(words)) => {}
-            Err(GitError::Status { stderr, .. }) if stderr.contains(CLASH) => {
-                return Err(StationError::tool(clash(&run.ref_name)));
-            }
+            Err(GitError::Moved(_)) => {}
+            Err(GitError::Clash(_)) => return Err(StationError::tool(clash(&run.ref_name))),
             Err(other) => return Err(other.into()),
         }
     }

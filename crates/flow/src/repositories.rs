@@ -128,8 +128,8 @@ async fn drop_pins(line: &Line, tool: ToolId, keep_red: Duration) -> Result<bool
         let runs = line.store.runs_of_push(push).await?;
         if over(push, &runs, keep_red, Timestamp::now()) {
             match line.repositories.update_ref(tool, &name, NOTHING, &object).await {
-                // Whoever followed the run has just dropped it.
-                Err(GitError::Status { .. }) => held = true,
+                // Whoever followed the run has just dropped it, or is about to.
+                Err(GitError::Moved(_) | GitError::Locked(_)) => held = true,
                 other => other?,
             }
         } else {

@@ -1,21 +1,22 @@
 //! Bare repositories, asked through the helper's git worker: made, read, and moved by the engine. Never by path.
 
+mod error;
 mod state;
 
 use model::{Paths, ToolId};
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::{
-    client::{Helper, HelperError, RunningWorker},
+    client::{Helper, RunningWorker},
     request::{GitService, Tidied, Worker},
 };
 use std::{collections::BTreeMap, io, os::fd::OwnedFd, sync::Arc};
-use thiserror::Error;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::unix::pipe,
 };
 
 use crate::settings;
+pub use error::GitError;
 pub use state::State;
 
 /// Longest output of git that is read into memory, in bytes.
@@ -39,21 +40,6 @@ pub struct Running {
     pub stdout: pipe::Receiver,
     pub stderr: pipe::Receiver,
     pub worker: RunningWorker,
-}
-
-/// Why git did not do what was asked.
-#[derive(Debug, Error)]
-pub enum GitError {
-    #[error("the helper did not start git")]
-    Helper(#[from] HelperError),
-    #[error("git's pipes broke")]
-    Pipe(#[from] io::Error),
-    #[error("git {what} ended with status {status}: {stderr}")]
-    Status { what: &'static str, status: i32, stderr: String },
-    #[error("git {what} wrote more than {MAX_OUTPUT_BYTES} bytes")]
-    TooMuch { what: &'static str },
-    #[error("git cat-file answered `{0}`")]
-    Answer(String),
 }
 
 impl Repositories {
@@ -124,11 +110,15 @@ impl Repositories {
         Ok(self.helper.remove_repository(tool).await?)
     }
 
-    /// Moves a ref from `old` to `new`, both object ids; zeros mean "is not" and "delete". Fails when it stands
-    /// elsewhere (compare and swap, git-update-ref(1)).
+    /// Moves a ref from `old` to `new`, both object ids; zeros mean "is not" and "delete" (compare and swap,
+    /// git-update-ref(1)).
+    ///
+    /// # Errors
+    /// [`GitError::Moved`] when it stands elsewhere, [`GitError::Clash`] and [`GitError::Locked`] as they say; any
+    /// other is a fault.
     pub async fn update_ref(&self, tool: ToolId, name: &str, new: &str, old: &str) -> Result<(), GitError> {
         let service = GitService::UpdateRef { name: name.into(), new: new.into(), old: old.into() };
-        self.output(tool, "update-ref", service, b"").await.map(drop)
+        self.output(tool, "update-ref", service, b"").await.map(drop).map_err(GitError::of_update)
     }
 
     /// Full names and object ids of the refs below these names (`refs/heads`), the hidden ones too.

@@ -123,7 +123,7 @@ impl Platform for GitPlatform {
                     let refused = follower.follow(&recorded, &command.new, &notes).await;
                     if matches!(refused, Ok(None)) {
                         // The branch holds the commit now.
-                        self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
+                        self.let_go(grant.tool, &pin, &command.new).await;
                     }
                     instead = renamed.then_some(command);
                     refused
@@ -180,7 +180,7 @@ impl GitPlatform {
         let Wish { mut command, again } = wish;
         if command.deletes() || !command.name.starts_with("refs/heads/") {
             // A tag is kept and builds nothing.
-            let refused = self.move_ref(grant.tool, &command.name, &command.new, &command.old).await;
+            let refused = self.move_ref(grant.tool, &command.name, &command.new, &command.old).await?;
             return Ok(Begun::Moved(refused));
         }
         if again {
@@ -199,13 +199,13 @@ impl GitPlatform {
             self.forced(grant.tool, &command),
             self.move_ref(grant.tool, &pin, &command.new, NOTHING),
         );
-        if let Some(refused) = refused {
+        if let Some(refused) = refused? {
             return Ok(Begun::Moved(Some(refused)));
         }
         match kind.map_err(|error| unreadable(&error))? {
             Some(kind) if kind == "commit" => {}
             other => {
-                self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
+                self.let_go(grant.tool, &pin, &command.new).await;
                 let what = other.unwrap_or_else(|| "nothing".to_owned());
                 return Ok(Begun::Moved(Some(format!("a branch names a commit, and this is a {what}"))));
             }
@@ -217,7 +217,7 @@ impl GitPlatform {
                 Ok(Begun::Run { recorded, command, pin, notes, renamed: again })
             }
             Err(problem) => {
-                self.move_ref(grant.tool, &pin, NOTHING, &command.new).await;
+                self.let_go(grant.tool, &pin, &command.new).await;
                 Err(problem)
             }
         }
@@ -239,15 +239,33 @@ impl GitPlatform {
         })
     }
 
-    async fn move_ref(&self, tool: ToolId, name: &str, new: &str, old: &str) -> Option<String> {
-        let error = self.repositories.update_ref(tool, name, new, old).await.err()?;
-        tracing::info!(%error, name, "a ref was not moved");
-        Some(match error {
-            GitError::Status { stderr, .. } if stderr.contains("File exists") => {
-                "another update of it broke off; push again in two minutes".to_owned()
+    /// Moves a ref, or says in a few words why it stays; what is nobody's doing but the platform's is its fault.
+    async fn move_ref(
+        &self,
+        tool: ToolId,
+        name: &str,
+        new: &str,
+        old: &str,
+    ) -> Result<Option<String>, Problem> {
+        let words = match self.repositories.update_ref(tool, name, new, old).await {
+            Ok(()) => return Ok(None),
+            Err(GitError::Moved(_)) => "it was moved meanwhile; fetch and push again",
+            Err(GitError::Locked(_)) => "another update of it broke off; push again in two minutes",
+            Err(GitError::Clash(_)) => "another name stands in its way: one begins with the other",
+            Err(error) => {
+                return Err(Fault::of("moving a ref", &error)
+                    .problem("push-ref", 503, "the platform failed")
+                    .hint("this ref was not changed: push again in a minute"));
             }
-            _ => "it was moved meanwhile; fetch and push again".to_owned(),
-        })
+        };
+        Ok(Some(words.to_owned()))
+    }
+
+    /// Drops a hidden ref that nobody needs any more; one that stays is found by the repository's maintenance.
+    async fn let_go(&self, tool: ToolId, pin: &str, object: &str) {
+        if let Err(error) = self.repositories.update_ref(tool, pin, NOTHING, object).await {
+            tracing::info!(%error, pin, "a hidden ref was not dropped");
+        }
     }
 }
 
