@@ -1,11 +1,13 @@
 //! The control group of one sandbox, on cgroup v1 (hybrid included) and v2: what it uses, ending all in it, removing it.
 //!
-//! The runtime makes the group from config.json; its path (`/wl0/<id>`) is the same below every v1 hierarchy and below
-//! the one v2 tree. Facts about both: kernel documentation, admin-guide/cgroup-v1/ and admin-guide/cgroup-v2.rst.
+//! The runtime makes the group from config.json; its path (see [`Layout`]) is the same below every v1 hierarchy and
+//! below the one v2 tree. Facts about both: kernel documentation, admin-guide/cgroup-v1/ and admin-guide/cgroup-v2.rst.
 
+mod layout;
 mod usage;
 mod watch;
 
+pub use layout::Layout;
 pub use watch::MemoryWatch;
 
 use crate::request::Usage;
@@ -36,6 +38,8 @@ pub enum CgroupError {
     NoNumber { path: PathBuf, wanted: &'static str },
     #[error("processes of the control group {group} did not end within {} seconds", LEAVE_WITHIN.as_secs())]
     StillRunning { group: String },
+    #[error("systemd does not end the scope {unit}; `systemctl status {unit}` says why")]
+    Systemd { unit: String, source: io::Error },
 }
 
 /// One sandbox's group.
@@ -87,6 +91,13 @@ impl Group {
             pids.extend(text.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw));
         }
         Ok(pids)
+    }
+
+    /// Moves this process to the group, which is made when it is not there: on v2 only, where that is one place.
+    pub(crate) fn enter(&self) -> Result<(), CgroupError> {
+        let path = self.directory("").join("cgroup.procs");
+        let moved = std::fs::create_dir_all(self.directory("")).and_then(|()| std::fs::write(&path, "0"));
+        moved.map_err(|source| CgroupError::File { path, source })
     }
 
     /// Ends every process in the group and waits until none is left. Nothing to do when there is no such group.

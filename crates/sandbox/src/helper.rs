@@ -27,6 +27,7 @@ pub(crate) use check::check as check_spec;
 pub(crate) use git::{argv as git_arguments, environment as git_environment};
 pub use refusal::Refusal;
 
+use crate::cgroup::Layout;
 use crate::network::tool::ToolNetwork;
 use crate::request::{Kind, SandboxId};
 use keep::Kept;
@@ -95,6 +96,7 @@ pub enum ServeError {
 pub(crate) struct State {
     pub(crate) config: Config,
     pub(crate) network: ToolNetwork,
+    layout: Layout,
     kept: Mutex<BTreeMap<SandboxId, Arc<Kept>>>,
     /// Ids that somebody is making or removing at this moment.
     busy: Mutex<BTreeSet<SandboxId>>,
@@ -129,6 +131,7 @@ pub fn serve(config: Config, starter: Option<Starter>) -> Result<(), ServeError>
     let state = Arc::new(State {
         config,
         network,
+        layout: Layout::here(),
         kept: Mutex::default(),
         busy: Mutex::default(),
         freed: Condvar::new(),
@@ -271,6 +274,6 @@ impl State {
 
     /// A sandbox's control group.
     fn cgroup(&self, id: &SandboxId) -> String {
-        format!("/{}/{id}", self.config.instance.tag())
+        self.layout.path(self.config.instance, id)
     }
 }

@@ -51,8 +51,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// Made in a mount namespace of the shim's own before the runtime is called.
     pub mounts: crate::mounts::Plan,
-    /// `linux.cgroupsPath` of config.json: `/wl0/<id>`.
+    /// `linux.cgroupsPath` of config.json.
     pub cgroup: String,
+    /// The group that the shim moves itself to, see [`Layout`](crate::cgroup::Layout).
+    pub own_cgroup: Option<String>,
     /// Of these the shim enforces `wall_seconds` and `log_bytes`; the others it names in texts.
     pub limits: Limits,
     /// User and group that the shim becomes once the container runs: `Instance::shim_id`.
@@ -141,6 +143,10 @@ fn set_up(config: &Config, runtime: &Runtime) -> Result<(Place, Result<Container
     let place = Place::take(&config.directory)?;
     rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1))
         .map_err(|error| ShimError::Kernel("become the parent of orphans", error.into()))?;
+    if let Some(own) = &config.own_cgroup {
+        // Before the runtime gives controllers to the scope: no process may then be in it.
+        Group::new(own).enter()?;
+    }
     mounts::enter(&config.mounts)?;
     let created = match runtime.create() {
         Ok(created) => created,

@@ -22,8 +22,10 @@ impl Census {
         for process in leaks::processes() {
             let directory = PathBuf::from(format!("/proc/{}", process.pid));
             let ours = process.program.starts_with(data);
-            let inside = fs::read_to_string(directory.join("cgroup"))
-                .is_ok_and(|groups| groups.contains(&format!("/{tag}/")));
+            let inside = fs::read_to_string(directory.join("cgroup")).is_ok_and(|groups| {
+                [format!("/{tag}/"), format!("/{tag}-")].iter().any(|mine| groups.contains(mine))
+                    && !groups.contains(".scope/shim")
+            });
             if ours {
                 let role = process.arguments.get(1).map_or("?", String::as_str);
                 // A CLI or git of ours that is just ending is none of the platform's.
@@ -43,7 +45,7 @@ impl Census {
         let shown = data.display().to_string();
         count("mount", mounts.lines().filter(|line| line.contains(&shown)).count());
         count("loop device", leaks::loop_devices(data).len());
-        count("cgroup", leaks::groups(Path::new("/sys/fs/cgroup"), &tag, 0).len());
+        count("cgroup", leaks::groups(&tag).len());
         count("interface", leaks::interfaces(&tag).len());
         count("rule", rules(&format!("windlass-{tag}")));
         for directory in ["sandboxes", "scratch", "layers/.new", "layers/.trash"] {

@@ -43,7 +43,7 @@ pub(crate) fn find(data: &Path) -> Vec<String> {
     left.extend(mounts.lines().filter(|line| line.contains(&shown)).map(|line| format!("mount: {line}")));
     left.extend(loop_devices(data).into_iter().map(|backing| format!("loop device: {backing}")));
     if let Some(tag) = tag(data) {
-        left.extend(groups(Path::new("/sys/fs/cgroup"), &tag, 0));
+        left.extend(groups(&tag).into_iter().map(|group| format!("cgroup: {}", group.display())));
         left.extend(interfaces(&tag).into_iter().map(|name| format!("interface: {name}")));
         let tables = Command::new("/usr/sbin/nft").args(["list", "tables"]).output();
         let tables =
@@ -69,35 +69,36 @@ pub(crate) fn interfaces(tag: &str) -> Vec<String> {
     names.filter(|name| name.starts_with(&format!("{tag}-"))).collect()
 }
 
-/// Control groups of an instance's sandboxes, one line each.
-pub(crate) fn groups(directory: &Path, tag: &str, depth: u32) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            continue;
-        }
-        if entry.file_name().to_str() == Some(tag) {
-            // The platform's own empty group is no leak; one that still holds a sandbox is.
-            let inside = fs::read_dir(entry.path()).into_iter().flatten().flatten();
-            found.extend(
-                inside
-                    .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-                    .map(|entry| format!("cgroup: {}", entry.path().display())),
-            );
-        } else if depth < 1 {
-            found.extend(groups(&entry.path(), tag, depth + 1));
-        }
+/// Control groups of an instance's sandboxes: directories of its own in every hierarchy, scopes where systemd keeps
+/// the one tree. The instance's own empty directory is no leak.
+pub(crate) fn groups(tag: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut found = directories(&root.join(tag));
+    for hierarchy in directories(root) {
+        found.extend(directories(&hierarchy.join(tag)));
     }
+    let scopes = directories(&root.join("windlass.slice/windlass-tools.slice"));
+    let prefix = format!("{tag}-");
+    let mine =
+        |scope: &PathBuf| scope.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&prefix));
+    found.extend(scopes.into_iter().filter(mine));
     found
+}
+
+fn directories(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    entries.map(|entry| entry.path()).collect()
 }
 
 /// Host pids of all that runs in the instance's control groups: what tools and builds run.
 pub(crate) fn contained(data: &Path) -> Vec<i32> {
     let Some(tag) = tag(data) else { return Vec::new() };
     let mut found = Vec::new();
-    for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-        for group in fs::read_dir(hierarchy.path().join(&tag)).into_iter().flatten().flatten() {
-            let pids = fs::read_to_string(group.path().join("cgroup.procs")).unwrap_or_default();
+    for group in groups(&tag) {
+        // In a scope the sandbox's group is one of two; the other is the shim's.
+        for place in [group.clone(), group.join("box")] {
+            let pids = fs::read_to_string(place.join("cgroup.procs")).unwrap_or_default();
             found.extend(pids.lines().filter_map(|pid| pid.parse::<i32>().ok()));
         }
     }

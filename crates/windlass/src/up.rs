@@ -13,7 +13,7 @@ pub(crate) use child::Role;
 use child::{Child, Start};
 use control::Requests;
 use model::{Instance, Paths};
-use sandbox::{cgroup::Group, client::Helper, request::SandboxId, shim};
+use sandbox::{cgroup::Layout, client::Helper, request::SandboxId, shim};
 use socket::Socket;
 use std::{
     io::{self, IsTerminal, Write},
@@ -82,11 +82,13 @@ pub(crate) fn run(file: &Path) -> Result<()> {
 /// Ends what is left of an instance whose parts have ended, and removes what it has on the host: processes, network
 /// rules, control groups. Mounts and loop devices go with the shims, which are waited for.
 pub(crate) fn remove_instance(instance: Instance, run: &Path) -> Result<()> {
-    let group = Group::new(&format!("/{}", instance.tag()));
+    let layout = Layout::here();
     let until = Instant::now() + SHIMS_WITHIN;
     loop {
         // Again each time: a shim may have been about to start its container.
-        group.kill_all().context("cannot end the tools' processes")?;
+        for group in layout.all(instance).context("cannot see what runs")? {
+            group.kill_all().context("cannot end the tools' processes")?;
+        }
         let living = living_shims(&run.join("sandboxes")).context("cannot see which shims live")?;
         if living == 0 {
             break;
@@ -95,7 +97,7 @@ pub(crate) fn remove_instance(instance: Instance, run: &Path) -> Result<()> {
         std::thread::sleep(Duration::from_millis(20));
     }
     sandbox::network::tool::remove_instance(instance).context("cannot remove the tools' network rules")?;
-    group.remove().context("cannot remove the cgroup")
+    layout.remove_all(instance).context("cannot remove the control groups")
 }
 
 fn living_shims(sandboxes: &Path) -> io::Result<usize> {

@@ -27,7 +27,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) root: &'a Path,
     /// First host id of the tool's range.
     pub(crate) first_id: u32,
-    /// `/wl0/<id>`.
+    /// See [`Layout`](crate::cgroup::Layout).
     pub(crate) cgroup: &'a str,
     /// A directory with `resolv.conf`, `hosts` and `hostname`.
     pub(crate) etc: &'a Path,

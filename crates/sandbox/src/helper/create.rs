@@ -86,6 +86,7 @@ fn make(
         directory: place.run.clone(),
         mounts: plan,
         cgroup: cgroup.clone(),
+        own_cgroup: state.layout.shim_path(instance, &spec.id),
         limits: spec.limits,
         drop_to: instance.shim_id(),
     };
@@ -157,7 +158,8 @@ fn write_bundle(
 /// Starts the shim and waits for its word.
 fn start_shim(state: &State, config: &shim::Config, log: BorrowedFd<'_>) -> io::Result<(Child, Ready)> {
     let (ready, tell_ready) = io::pipe()?;
-    let mut command = spawn::command(&state.config.program);
+    let mut command = state.layout.command(&state.config.program, state.config.instance, &config.id);
+    spawn::prepare(&mut command);
     // Its own standard streams lead nowhere; what it has to say goes to the log and to the ready pipe.
     command.arg("shim").stdout(Stdio::null());
     let document = serde_json::to_vec(config)?;

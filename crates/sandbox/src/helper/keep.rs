@@ -160,6 +160,9 @@ impl State {
         if let Err(error) = group.remove() {
             tracing::error!(sandbox = %id, %error, "a control group is still there");
         }
+        if let Err(error) = self.layout.clear(self.config.instance, id) {
+            tracing::error!(sandbox = %id, %error, "a scope is still there");
+        }
         if let Err(error) = self.network.remove(id) {
             tracing::error!(sandbox = %id, %error, "a network interface is still there");
         }

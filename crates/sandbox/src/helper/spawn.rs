@@ -14,8 +14,13 @@ pub(crate) const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/
 /// A command without environment, in `/`, away from the helper's terminal.
 pub(crate) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", SEARCH_PATH).current_dir("/").stdin(Stdio::null());
+    prepare(&mut command);
     command
+}
+
+/// Takes away from a command what it is not to inherit.
+pub(crate) fn prepare(command: &mut Command) {
+    command.env_clear().env("PATH", SEARCH_PATH).current_dir("/").stdin(Stdio::null());
 }
 
 /// Starts `command` with each descriptor at its number, and a pipe at `document_at` from which it reads `document`.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use windlass_sandbox::cgroup::Layout;
 use windlass_sandbox::client::Helper;
 use windlass_sandbox::request::{Ended, Kind, LayerRef, Network, SandboxId, SandboxSpec};
 
@@ -190,6 +191,9 @@ impl World {
                 left.push(group.display().to_string());
             }
         }
+        let scopes = Path::new("/sys/fs/cgroup/windlass.slice/windlass-tools.slice");
+        let scope = scopes.join(format!("{}-{id}.scope", self.instance.tag()));
+        left.extend(scope.exists().then(|| scope.display().to_string()));
         let own = self.directory.path().display().to_string();
         let devices = fs::read_dir("/sys/block").unwrap().flatten();
         for device in devices {
@@ -244,17 +248,11 @@ impl Drop for World {
             let _ = process.wait();
         }
         // What a failed test left running; the groups name this instance alone.
-        for hierarchy in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-            let top = hierarchy.path().join(self.instance.tag());
-            for group in fs::read_dir(&top).into_iter().flatten().flatten().filter(|g| g.path().is_dir()) {
-                let id = group.file_name().to_string_lossy().into_owned();
-                let _ = windlass_sandbox::cgroup::Group::new(&format!("/{}/{id}", self.instance.tag()))
-                    .kill_all();
-                let _ =
-                    windlass_sandbox::cgroup::Group::new(&format!("/{}/{id}", self.instance.tag())).remove();
-            }
-            let _ = fs::remove_dir(top);
+        let layout = Layout::here();
+        for group in layout.all(self.instance).into_iter().flatten() {
+            let _ = group.kill_all();
         }
+        let _ = layout.remove_all(self.instance);
         // A runtime that the killed helper had started makes its directory again if it is still missing.
         let own = self.directory.path().display().to_string();
         for _ in 0..100 {

@@ -151,6 +151,7 @@ fn config(place: &Path, limits: Limits) -> Config {
         },
         directory,
         cgroup: format!("/windlass-test-{id}"),
+        own_cgroup: None,
         limits,
         drop_to: INSTANCE.shim_id(),
     }
