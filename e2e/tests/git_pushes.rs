@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests: they fail by panicking")]
 
 use std::{
+    fs::{self, Permissions},
     io::{Read, Write},
     net::TcpStream,
+    os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -31,6 +33,7 @@ fn every_kind_of_push_has_its_answer() {
     options_that_mean_nothing_are_told(&tool);
     names_that_mislead_or_clash_are_refused(&tool);
     two_pushes_at_once_agree_on_a_winner(&tool);
+    a_push_that_was_overtaken_on_its_way_undoes_nothing(&tool);
     let shallow = world.tool("shallow", "stdlib-http");
     a_shallow_clone_pushes_what_stands_on_known_commits(&shallow);
     let hostile = world.tool("hostile", "stdlib-http");
@@ -152,8 +155,39 @@ fn two_pushes_at_once_agree_on_a_winner(tool: &Tool<'_>) {
     let won: Vec<usize> = (0..2).filter(|n| pushed[*n].status == 0).collect();
     assert_eq!(won.len(), 1, "{pushed:?}");
     let lost = &pushed[1 - won[0]].text;
-    assert!(lost.contains("took over") || lost.contains("moved meanwhile"), "{lost}");
+    // While the other one went on; when it had ended well; when it had ended before this one began.
+    let known = ["took over", "twin moved meanwhile", "fetch first"];
+    assert!(known.iter().any(|words| lost.contains(words)), "{lost}");
     assert_eq!(named(tool, "refs/heads/twin").as_deref(), Some(commits[won[0]].as_str()));
+}
+
+/// The client's own hook runs when it has heard where the branches stand and has sent nothing yet.
+fn a_push_that_was_overtaken_on_its_way_undoes_nothing(tool: &Tool<'_>) {
+    let hook = tool.directory.join(".git/hooks/pre-push");
+    for branch in ["main", "twin"] {
+        let base = named(tool, &format!("refs/heads/{branch}")).unwrap();
+        let commits = ["overtaken", "overtaking"].map(|name| {
+            tool.git(&["checkout", "--quiet", "-B", name, &base]).unwrap();
+            tool.write(name, branch);
+            head(tool)
+        });
+        let overtakes = format!("overtaking:refs/heads/{branch}");
+        fs::write(
+            &hook,
+            format!("#!/bin/sh\nexec git push --no-verify windlass {overtakes} </dev/null >&2\n"),
+        )
+        .unwrap();
+        fs::set_permissions(&hook, Permissions::from_mode(0o755)).unwrap();
+        push(tool, &["--force", &format!("overtaken:refs/heads/{branch}")])
+            .failed()
+            .says(&format!("{branch} moved meanwhile"))
+            .says(&format!("It is at {} now", &commits[1][..7]));
+        fs::remove_file(&hook).unwrap();
+        assert_eq!(named(tool, &format!("refs/heads/{branch}")).as_ref(), Some(&commits[1]));
+        // Who has seen it may replace it.
+        push(tool, &["--force", &format!("overtaken:refs/heads/{branch}")]).succeeded().says("a forced push");
+    }
+    tool.git(&["checkout", "--quiet", "main"]).unwrap();
 }
 
 fn a_shallow_clone_pushes_what_stands_on_known_commits(tool: &Tool<'_>) {

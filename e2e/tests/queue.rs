@@ -72,7 +72,7 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
     let (status, said) = end(fourth);
     assert!(status == 0 && said.contains("waits until run 3 of this branch has ended"), "{said}");
     let (status, said) = end(fifth);
-    assert!(status == 1 && said.contains("main moved while this waited"), "{said}");
+    assert!(status == 1 && said.contains("main moved meanwhile"), "{said}");
     assert!(said.contains("git rebase FETCH_HEAD"), "{said}");
     assert_eq!(tool.get("/").body, "hello from the fourth\n");
     let main = tool.git_signed_in(&["ls-remote", "windlass", "refs/heads/main"]).unwrap();
@@ -82,11 +82,11 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
     let again = tool.cli(&["runs", "retry", "4", "--follow"]);
     assert!(again.status == 0 && again.text.contains("run 6 tries run 4 again"), "{}", again.text);
     let undo = tool.cli(&["runs", "retry", "2", "--follow"]);
-    assert!(undo.status == 1 && undo.text.contains("main moved while this waited"), "{}", undo.text);
+    assert!(undo.status == 1 && undo.text.contains("main moved meanwhile"), "{}", undo.text);
     assert_eq!(tool.get("/").body, "hello from the fourth\n");
     let red = tool.cli(&["runs", "retry", "5"]);
     assert_eq!(red.status, 0, "its commit is kept although no branch names it: {}", red.text);
-    wait_for(&tool, 8, "main moved while this waited");
+    wait_for(&tool, 8, "main moved meanwhile");
     tool.git(&["checkout", "--quiet", "main"]).unwrap();
     a_store_that_is_locked_for_longer_than_a_lease_costs_no_run(&world, &tool);
 }

@@ -11,23 +11,42 @@ use store::Run;
 /// What "no object" is called in ref updates.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
 
-/// A run that did not begin with its push goes on only if its branch stands where the pusher saw it, or at something
-/// that the commit contains: otherwise it would undo what came in between. Gives where the branch stands.
+/// A run goes on only if its branch stands where the pusher saw it, or at something that the commit contains: otherwise
+/// it would undo what came in between, while the push was on its way or the run waited. Gives where the branch stands.
 pub(crate) async fn check(line: &Line, run: &Run) -> Result<Option<String>, StationError> {
-    let Some(tip) = line.repositories.resolve(run.tool, &run.ref_name).await? else { return Ok(None) };
-    if run.old.as_ref() == Some(&tip) || line.repositories.is_ancestor(run.tool, &tip, &run.commit).await? {
-        return Ok(Some(tip));
+    let tip = line.repositories.resolve(run.tool, &run.ref_name).await?;
+    let stands = match &tip {
+        None => run.old.is_none(),
+        Some(_) if run.old == tip => true,
+        Some(tip) => line.repositories.is_ancestor(run.tool, tip, &run.commit).await?,
+    };
+    if stands {
+        return Ok(tip);
     }
     let branch = run.ref_name.strip_prefix("refs/heads/").unwrap_or(&run.ref_name);
-    let (tip, commit) = (&tip[..7.min(tip.len())], &run.commit[..7.min(run.commit.len())]);
-    let detail = format!(
-        "It is at {tip} now, which {commit} does not contain: this run would undo what came in between."
-    );
-    let problem = Problem::new("run-branch-moved", 409, format!("{branch} moved while this waited"), detail);
-    // A branch's name may hold what a shell would obey, so it stands in no command line.
-    let hint =
-        "Take it in and push again: `git fetch windlass`, then `git rebase FETCH_HEAD`, then `git push`.";
-    Err(StationError::told(Cause::Refused, problem.hint(hint)))
+    Err(StationError::told(Cause::Refused, moved(branch, tip.as_deref(), &run.commit)))
+}
+
+/// A branch's name may hold what a shell would obey, so it stands in no command line.
+fn moved(branch: &str, tip: Option<&str>, commit: &str) -> Problem {
+    let short = |id: &str| id.get(..7).unwrap_or(id).to_owned();
+    let (title, detail, hint) = match tip {
+        Some(tip) => (
+            format!("{branch} moved meanwhile"),
+            format!(
+                "It is at {} now, which {} does not contain: this run would undo what came in between.",
+                short(tip),
+                short(commit)
+            ),
+            "Take it in and push again: `git fetch windlass`, then `git rebase FETCH_HEAD`, then `git push`.",
+        ),
+        None => (
+            format!("{branch} was deleted meanwhile"),
+            "This run would bring it back.".to_owned(),
+            "If it is wanted after all, push again.",
+        ),
+    };
+    Problem::new("run-branch-moved", 409, title, detail).hint(hint)
 }
 
 /// Pushes are checked for this; two that come together may still meet here.
@@ -38,25 +57,43 @@ fn clash(name: &str) -> Problem {
         .hint("Delete the other branch, or push under another name.")
 }
 
-/// Moves a run's branch to its commit: from where it stood when the push came, or from `live_before`, to which an
-/// earlier run may have moved it meanwhile. A second attempt finds it moved already.
+/// Moves a run's branch to its commit: from where it stood when the push came, from `live_before`, to which an earlier
+/// run may have moved it meanwhile, or from anything that the commit contains. A second attempt finds it moved already.
+/// A branch that stands elsewhere stays there: that is the end of a run whose branch is its whole outcome, and a row in
+/// the log of one that is live already.
 pub(crate) async fn advance(
     line: &Line,
     run: &Run,
     step: StepKind,
     live_before: Option<&str>,
 ) -> Result<(), StationError> {
-    let expected = [run.old.as_deref().unwrap_or(NOTHING), &run.commit];
-    let tip = if run.late { check(line, run).await.unwrap_or_default() } else { None };
-    for old in expected.into_iter().chain(live_before).chain(tip.as_deref()) {
-        match line.repositories.update_ref(run.tool, &run.ref_name, &run.commit, old).await {
-            Ok(()) => return Ok(()),
-            Err(GitError::Moved(_)) => {}
-            Err(GitError::Clash(_)) => return Err(StationError::tool(clash(&run.ref_name))),
-            Err(other) => return Err(other.into()),
+    let seen = [run.old.as_deref().unwrap_or(NOTHING), &run.commit];
+    for old in seen.into_iter().chain(live_before) {
+        if swap(line, run, old).await? {
+            return Ok(());
         }
+    }
+    let stands = check(line, run).await;
+    if let Ok(tip) = &stands
+        && swap(line, run, tip.as_deref().unwrap_or(NOTHING)).await?
+    {
+        return Ok(());
+    }
+    if !run.production {
+        let again = StationError::Inconsistent("the branch moved between two looks at it".to_owned());
+        return Err(stands.err().unwrap_or(again));
     }
     let mut log = StepLog::open(line, run.tool, run.number, step)?;
     log.say("note: the branch was moved by another push meanwhile; it stays where it is now");
     Ok(())
+}
+
+/// Whether the branch stood at `old`, and is at the run's commit now.
+async fn swap(line: &Line, run: &Run, old: &str) -> Result<bool, StationError> {
+    match line.repositories.update_ref(run.tool, &run.ref_name, &run.commit, old).await {
+        Ok(()) => Ok(true),
+        Err(GitError::Moved(_)) => Ok(false),
+        Err(GitError::Clash(_)) => Err(StationError::tool(clash(&run.ref_name))),
+        Err(other) => Err(other.into()),
+    }
 }

@@ -247,10 +247,9 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
     let tool = line.store.tool(run.tool).await?;
     let outputs = match kind {
         StepKind::Plan => {
-            if run.late {
-                branch::check(line, run).await?;
-            }
-            plan::plan(line, run).await?
+            // Together: a push waits for both.
+            let (_, plan) = tokio::try_join!(branch::check(line, run), plan::plan(line, run))?;
+            plan
         }
         StepKind::Build => {
             let outputs = build::build(line, run, &tool, of(StepKind::Plan)?).await?;

@@ -175,7 +175,6 @@ mod tests {
             cancel: None,
             superseded_by: None,
             waits_for: None,
-            late: false,
             created_at: Timestamp(0),
             started_at: None,
             ended_at: ended_hours_ago.map(|hours| Timestamp(NOW.0 - hours * 3_600_000_000)),

@@ -35,8 +35,6 @@ pub struct Run {
     pub superseded_by: Option<u64>,
     /// Number of the run on the same ref that must end before this one begins.
     pub waits_for: Option<u64>,
-    /// It did not begin with its push: its branch may have moved in between.
-    pub late: bool,
     pub created_at: Timestamp,
     /// When the first step was claimed.
     pub started_at: Option<Timestamp>,

@@ -20,7 +20,7 @@ async fn a_run_that_has_ended_is_tried_again_and_one_that_goes_on_is_not() {
 
     world.app.cancel_run(&owner, "shop", 1).await.unwrap();
     let again = world.app.retry_run(&owner, "shop", 1).await.unwrap().run;
-    assert_eq!((again.number, &again.commit, again.production, again.late), (2, &commit, true, true));
+    assert_eq!((again.number, &again.commit, again.production), (2, &commit, true));
     let row = world.store.audit(Some(tool), 1).await.unwrap().remove(0);
     assert_eq!((row.action.as_str(), row.target.as_str()), ("run.retry", "run 2"));
     assert_eq!(world.app.retry_run(&owner, "shop", 9).await.unwrap_err().id, "run-unknown");

@@ -83,7 +83,7 @@ impl Queue for Sqlite {
         work.need_tool(push.tool).await?;
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(push.by.to_string())).await?;
         insert_push(&mut work, push).await?;
-        let place = Place { on_new_push: push.on_new_push, lane: push.lane, again: false, rollback_to: None };
+        let place = Place { on_new_push: push.on_new_push, lane: push.lane, rollback_to: None };
         let recorded = insert_run(&mut work, push.id, push.by, place).await?;
         audit_run(&mut work, &format!("user {}", push.by), Action::PushCode, recorded.run).await?;
         work.commit().await?;
@@ -119,7 +119,7 @@ impl Queue for Sqlite {
         work.one("user", query("SELECT 1 FROM users WHERE id = ?").bind(by.to_string())).await?;
         let place = match plain(&row, "rollback_to")? {
             Some(release) => Place::rollback(release),
-            None => Place { on_new_push, lane: Lane::People, again: true, rollback_to: None },
+            None => Place { on_new_push, lane: Lane::People, rollback_to: None },
         };
         let recorded = insert_run(&mut work, text(&row, "push")?, by, place).await?;
         audit_run(&mut work, &format!("user {by}"), Action::RetryRun, recorded.run).await?;

@@ -43,7 +43,6 @@ fn run(row: &SqliteRow) -> Result<Run, StoreError> {
         cancel: word_if_any(row, "cancel")?,
         superseded_by: plain(row, "superseded_by")?,
         waits_for: plain(row, "waits_for")?,
-        late: plain(row, "late")?,
         created_at: time(row, "created_at")?,
         started_at: time_if_any(row, "started_at")?,
         ended_at: time_if_any(row, "ended_at")?,

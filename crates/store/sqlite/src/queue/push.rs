@@ -51,8 +51,6 @@ pub(super) async fn insert_push(work: &mut Work, push: &NewPush) -> Result<(), S
 pub(super) struct Place {
     pub(super) on_new_push: OnNewPush,
     pub(super) lane: Lane,
-    /// Time has passed since its push.
-    pub(super) again: bool,
     /// It deploys this release and builds nothing.
     pub(super) rollback_to: Option<u64>,
 }
@@ -60,12 +58,7 @@ pub(super) struct Place {
 impl Place {
     /// Whoever wants the old release back does not wait for the new one.
     pub(super) fn rollback(release: u64) -> Self {
-        Self {
-            on_new_push: OnNewPush::Supersede,
-            lane: Lane::People,
-            again: false,
-            rollback_to: Some(release),
-        }
+        Self { on_new_push: OnNewPush::Supersede, lane: Lane::People, rollback_to: Some(release) }
     }
 }
 
@@ -93,8 +86,8 @@ pub(super) async fn insert_run(
     let turn = last.unwrap_or(0) + 1;
     let run = RunId::new();
     let insert = query(
-        "INSERT INTO runs (id, tool, number, push, user, state, rollback_to, created_at, turn, waits, late)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO runs (id, tool, number, push, user, state, rollback_to, created_at, turn, waits)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(run.to_string())
     .bind(tool.to_string())
@@ -105,8 +98,7 @@ pub(super) async fn insert_run(
     .bind(place.rollback_to.map(whole))
     .bind(now.0)
     .bind(turn)
-    .bind(waits)
-    .bind(waits || place.again);
+    .bind(waits);
     work.run(insert).await?;
     let graph = if place.rollback_to.is_some() { rollback_graph() } else { graph(production) };
     for (position, node) in (0_i64..).zip(graph) {
