@@ -4,8 +4,11 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    fs,
     io::Read,
-    process::{Child, Stdio},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -70,6 +73,127 @@ fn parts_are_replaced_under_load_and_nobody_notices() {
     assert_eq!(unknown.status.code(), Some(8));
 }
 
+/// Puts a program where the platform's lies, as an upgrade does: a new file under the old name.
+fn install(world: &World, program: &Path, mode: u32) {
+    let new = world.program().with_extension("new");
+    fs::copy(program, &new).unwrap();
+    fs::set_permissions(&new, fs::Permissions::from_mode(mode)).unwrap();
+    fs::rename(&new, world.program()).unwrap();
+}
+
+/// Whether the starter's code is that of the file that lies in its place.
+fn starter_is_new(world: &World) -> bool {
+    let program = fs::read_link(format!("/proc/{}/exe", world.starter().unwrap())).unwrap();
+    program == world.program()
+}
+
+fn steady_load(tool: &Tool<'_>, during: impl FnOnce()) {
+    let load = tool.load(100);
+    during();
+    let report = load.stop();
+    assert_eq!(report.lost(), 0, "{report}");
+}
+
+#[test]
+fn the_starter_becomes_another_program_under_load_and_stays_what_it_is_where_that_is_of_no_use() {
+    let world = World::new();
+    let steady = world.tool("steady", "steady");
+    steady.push().succeeded();
+    let slow = world.tool("slow", "slow-build");
+    let shims = world.shims();
+    let copy = world.data.join("windlass.kept");
+    fs::copy(world.program(), &copy).unwrap();
+
+    steady_load(&steady, || {
+        let push = push_until_it_builds(&world, &slow);
+        for _ in 0..2 {
+            let parts = PARTS.map(|part| world.part(part).unwrap());
+            install(&world, &copy, 0o755);
+            assert!(!starter_is_new(&world));
+            let replaced = world.reload("up");
+            assert_eq!(replaced.status, 0, "{}", replaced.text);
+            assert!(replaced.text.contains("up       replaced in"), "{}", replaced.text);
+            assert!(starter_is_new(&world));
+            assert_eq!(PARTS.map(|part| world.part(part).unwrap()), parts, "they are its children still");
+        }
+        assert_eq!(world.reload("serve").status, 0);
+        assert_eq!(world.reload("up").status, 0);
+        assert_eq!(world.parts("serve").len(), 2, "the one that tells the pusher is still waited for");
+        // The platform is found without its settings.
+        let all = world.command().arg("reload").output().unwrap();
+        let (said, error) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&all.stderr));
+        assert!(all.status.success() && said.lines().count() == 4, "{said}{error}");
+        let (text, status) = ended(push);
+        assert!(status == Some(0) && text.contains("live "), "{text}");
+        wait_for("the end of what was replaced", 60, || {
+            PARTS.iter().all(|part| world.parts(part).len() == 1)
+        });
+    });
+
+    // What would not do is told, and nothing changes.
+    let refused = |why: &str| {
+        let parts = PARTS.map(|part| world.part(part).unwrap());
+        // The verb's program would be the one in the platform's place: another copy of it asks.
+        let refused = Command::new(&copy).args(["reload", "--server", &world.url()]).output().unwrap();
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(8), "{text}");
+        assert!(text.contains("the up was not replaced") && text.contains(why), "{text}");
+        assert_eq!(PARTS.map(|part| world.part(part).unwrap()), parts);
+    };
+    let script = world.data.join("script");
+    fs::write(&script, "#!/bin/sh\necho 'this one takes form 7' >&2\nexit 1\n").unwrap();
+    let empty = world.data.join("empty");
+    fs::write(&empty, "").unwrap();
+    let settings = fs::read_to_string(world.settings_file()).unwrap();
+    steady_load(&steady, || {
+        install(&world, &script, 0o755);
+        refused("this one takes form 7");
+        install(&world, Path::new("/bin/true"), 0o755);
+        refused("would not take over");
+        install(&world, &copy, 0o644);
+        refused("Permission denied");
+        install(&world, &empty, 0o755);
+        refused("would not take over");
+        fs::remove_file(world.program()).unwrap();
+        refused("cannot find");
+        install(&world, &copy, 0o755);
+        for (settings, why) in [
+            (settings.replace("[server]", "[server]\nlisen = 1"), "lisen"),
+            (
+                settings.replace(&format!("127.0.0.1:{}", world.port), "127.0.0.1:1"),
+                "server.listen is 127.0.0.1:1 now",
+            ),
+            (settings.replace("[egress]", "[runs]\nparallel = 0\n[egress]"), "runs.parallel = 0"),
+        ] {
+            fs::write(world.settings_file(), settings).unwrap();
+            refused(why);
+        }
+        fs::write(world.settings_file(), &settings).unwrap();
+    });
+
+    // SIGHUP, as a service manager sends it: up and all parts. What ends afterwards is started again by the new program.
+    steady_load(&steady, || {
+        let old = PARTS.map(|part| world.part(part).unwrap());
+        let starter = Pid::from_raw(i32::try_from(world.starter().unwrap()).unwrap()).unwrap();
+        install(&world, &copy, 0o755);
+        kill_process(starter, Signal::HUP).unwrap();
+        wait_for("all new parts", 60, || {
+            starter_is_new(&world)
+                && PARTS.iter().zip(&old).all(|(part, old)| !world.parts(part).contains(old))
+        });
+        for part in ["helper", "serve"] {
+            let old = world.part(part).unwrap();
+            kill_process(Pid::from_raw(old).unwrap(), Signal::KILL).unwrap();
+            wait_for("another one", 20, || world.part(part).is_some_and(|pid| pid != old));
+            wait_for("its answer", 20, || steady.cli(&["status"]).status == 0);
+        }
+    });
+    // Their program's file is another one by now.
+    let is_shim =
+        |pid: &i32| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().ends_with(b"\0shim\0");
+    assert!(shims.iter().all(is_shim), "every tool runs on");
+}
+
 #[test]
 fn killed_parts_refuse_nobody_and_what_ran_runs_on_or_again_whatever_ended() {
     let mut world = World::new();
@@ -114,6 +238,6 @@ fn killed_parts_refuse_nobody_and_what_ran_runs_on_or_again_whatever_ended() {
             && world.get("slow.localhost", "/").body == "built slowly\n"
     });
     wait_for("the end of what was left", 30, || {
-        std::fs::read_dir(world.data.join("sandboxes")).unwrap().count() == 2
+        fs::read_dir(world.data.join("sandboxes")).unwrap().count() == 2
     });
 }

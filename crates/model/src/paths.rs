@@ -73,6 +73,10 @@ impl Paths {
     pub fn served_address(&self) -> PathBuf {
         self.keys().join("address")
     }
+    /// Leads from the data directory to the run directory, for root's verbs that know only which platforms run.
+    pub fn run_link(&self) -> PathBuf {
+        self.data.join("run")
+    }
     /// Per sandbox: `upper/`, `work/` or `upper.img`. The helper's alone.
     pub fn sandboxes(&self) -> PathBuf {
         self.data.join("sandboxes")

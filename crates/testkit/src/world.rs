@@ -151,6 +151,11 @@ impl World {
         Ok(fs::remove_dir_all(&self.run)?)
     }
 
+    /// Host pid of `windlass up`.
+    pub fn starter(&self) -> Option<u32> {
+        self.platform.as_ref().map(Child::id)
+    }
+
     /// Host pid of a part: `helper`, `router`, `serve`; of the newest process of it, while one is replaced.
     pub fn part(&self, name: &str) -> Option<i32> {
         self.parts(name).into_iter().max()
@@ -168,7 +173,7 @@ impl World {
         leaks::processes().into_iter().filter(mine).map(|process| process.pid).collect()
     }
 
-    /// Replaces one part by a new process, as the operator does; gives what the verb said.
+    /// Replaces one part by a new process, or `up` by a new program, as the operator does; gives what the verb said.
     pub fn reload(&self, part: &str) -> Ran {
         let mut command = self.command();
         command.arg("reload").arg(self.settings_file()).args(["--part", part]);
@@ -271,11 +276,12 @@ impl World {
         fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
-    fn program(&self) -> PathBuf {
+    /// What runs as the platform.
+    pub fn program(&self) -> PathBuf {
         self.data.join("bin/windlass")
     }
 
-    fn settings_file(&self) -> PathBuf {
+    pub fn settings_file(&self) -> PathBuf {
         self.data.join("windlass.toml")
     }
 

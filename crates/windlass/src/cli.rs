@@ -48,7 +48,9 @@ fn act(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
                 Err(Problem::new("up-failed", 500, "the platform cannot run", format!("{error:#}")).into())
             }
         },
-        Verb::Reload { config, part } => reload::reload(config, part.as_deref()).map(|()| ExitCode::SUCCESS),
+        Verb::Reload { config, part } => {
+            reload::reload(common, config.as_deref(), part.as_deref()).map(|()| ExitCode::SUCCESS)
+        }
         Verb::GitCredential { operation } => git_credential::run(operation).map(|()| ExitCode::SUCCESS),
         _ => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

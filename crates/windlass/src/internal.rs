@@ -1,5 +1,6 @@
 //! Programs that only the platform starts: not in any help text, recognised by their name or first argument alone.
 
+use crate::up::hand_over;
 use git::hook::Stage;
 use sandbox::worker::Entered;
 use std::{env, path::Path, process::ExitCode};
@@ -18,6 +19,7 @@ pub(crate) fn run() -> Option<ExitCode> {
         "shim" => Some(sandbox::shim::main()),
         "worker" => Some(worker(&arguments.next().unwrap_or_default())),
         "remove-instance" => Some(remove_instance(arguments)),
+        hand_over::VERB => Some(would_take_over(arguments.next())),
         part => crate::parts::run(part, arguments),
     }
 }
@@ -34,6 +36,17 @@ fn remove_instance(mut arguments: impl Iterator<Item = String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windlass remove-instance: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What a running `windlass up` asks the program that is to take its place.
+fn would_take_over(file: Option<String>) -> ExitCode {
+    match hand_over::answer(Path::new(&file.unwrap_or_default())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
             ExitCode::FAILURE
         }
     }

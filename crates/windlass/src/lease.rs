@@ -10,6 +10,7 @@ use rustix::{
 use std::{
     fs::{self, File},
     io::{self, Read, Seek, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
 
@@ -20,7 +21,7 @@ const REGISTER: &str = "/var/lib/windlass-instances";
 pub(crate) struct Lease {
     pub instance: Instance,
     /// Keeps the lock.
-    _file: File,
+    file: File,
 }
 
 impl Lease {
@@ -30,6 +31,11 @@ impl Lease {
     /// When another platform runs on the same directory, or all numbers are taken.
     pub(crate) fn take(data: &Path) -> Result<Self> {
         Self::take_in(Path::new(REGISTER), data)
+    }
+
+    /// One that the program before this one took.
+    pub(crate) fn taken_over(instance: Instance, file: OwnedFd) -> Self {
+        Self { instance, file: file.into() }
     }
 
     fn take_in(register: &Path, data: &Path) -> Result<Self> {
@@ -77,7 +83,14 @@ impl Lease {
             file.rewind()?;
             file.write_all(data.as_os_str().as_encoded_bytes())?;
         }
-        Ok(Some(Self { instance: Instance(number), _file: file }))
+        Ok(Some(Self { instance: Instance(number), file }))
+    }
+}
+
+impl AsFd for Lease {
+    /// The lock goes with every duplicate of it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
     }
 }
 
@@ -87,6 +100,37 @@ pub(crate) fn data_directories() -> Vec<PathBuf> {
         |entry: io::Result<fs::DirEntry>| Some(PathBuf::from(fs::read_to_string(entry.ok()?.path()).ok()?));
     let owners = fs::read_dir(REGISTER).into_iter().flatten().filter_map(owner);
     owners.filter(|data| data.is_absolute()).collect()
+}
+
+/// The data directories of the platforms that run on this machine.
+///
+/// # Errors
+/// For whoever is not root.
+pub(crate) fn running() -> Result<Vec<PathBuf>> {
+    running_in(Path::new(REGISTER))
+}
+
+fn running_in(register: &Path) -> Result<Vec<PathBuf>> {
+    let mut running = Vec::new();
+    if !register.exists() {
+        return Ok(running);
+    }
+    // Nobody takes a number while its lock is tried.
+    let door = open(&register.join("lock"))?;
+    flock(&door, FlockOperation::LockExclusive)?;
+    for number in 0..MAX_INSTANCES {
+        let entry = register.join(number.to_string());
+        if !entry.exists() {
+            continue;
+        }
+        let mut file = open(&entry)?;
+        if flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK) {
+            let mut data = String::new();
+            file.read_to_string(&mut data)?;
+            running.push(PathBuf::from(data));
+        }
+    }
+    Ok(running)
 }
 
 fn open(path: &Path) -> Result<File> {
@@ -131,6 +175,23 @@ mod tests {
         assert_eq!(machine.take(&a).unwrap().instance, number);
         fs::remove_dir_all(&a).unwrap();
         assert_eq!(machine.take(&machine.data("c")).unwrap().instance, number);
+    }
+
+    #[test]
+    fn what_runs_is_told_from_what_does_not() {
+        let machine = Machine::new();
+        let register = machine.0.path().join("register");
+        assert!(running_in(&register).unwrap().is_empty());
+        let (a, b) = (machine.data("a"), machine.data("b"));
+        let (first, second) = (machine.take(&a).unwrap(), machine.take(&b).unwrap());
+        assert_eq!(running_in(&register).unwrap(), [a, b.clone()]);
+        drop(first);
+        // The lock goes with the descriptor, whoever has it.
+        let taken = Lease::taken_over(second.instance, second.as_fd().try_clone_to_owned().unwrap());
+        drop(second);
+        assert_eq!(running_in(&register).unwrap(), [b]);
+        drop(taken);
+        assert!(running_in(&register).unwrap().is_empty());
     }
 
     #[test]

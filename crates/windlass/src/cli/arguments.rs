@@ -91,11 +91,12 @@ pub(crate) enum Verb {
     /// For operators: replace the running platform's processes by the program that lies in their place now, as root.
     /// No tool stops and no request is lost.
     Reload {
-        /// What the platform was started with.
-        #[arg(default_value = "/etc/windlass/windlass.toml", value_name = "windlass.toml")]
-        config: PathBuf,
+        /// What the platform was started with; otherwise the platform that runs on this machine, of several the one at
+        /// `--server`, or the one of /etc/windlass/windlass.toml.
+        #[arg(value_name = "windlass.toml")]
+        config: Option<PathBuf>,
         /// Only this one.
-        #[arg(long, value_name = "PART", value_parser = ["helper", "router", "serve"])]
+        #[arg(long, value_name = "PART", value_parser = ["up", "helper", "router", "serve"])]
         part: Option<String>,
     },
     /// Answer git's question for a password (git calls this; see gitcredentials(7)).

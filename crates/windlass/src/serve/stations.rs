@@ -2,7 +2,7 @@
 //! the old one's doors go on without it.
 
 use super::Tasks;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use flow::Line;
 use rustix::{
     fs::{FlockOperation, flock},
@@ -30,7 +30,7 @@ pub(super) async fn work(
         lock = alone(&path) => lock.with_context(|| format!("cannot lock {}", path.display()))?,
         _ = stop.wait_for(|stop| *stop) => return Ok(()),
     };
-    let mut tasks = Tasks::new();
+    let (mut tasks, told) = (Tasks::new(), stop.clone());
     let (for_engine, engine_stop) = (Arc::clone(&line), stop.clone());
     tasks.spawn(async move {
         flow::engine::drive(for_engine, engine_stop).await.context("the engine ended")?;
@@ -58,10 +58,12 @@ pub(super) async fn work(
         Ok("the reconciler")
     });
     tokio::select! {
-        // In this order: all of them end when they are told to.
-        biased;
         _ = stop.wait_for(|stop| *stop) => {}
-        Some(ended) = tasks.join_next() => bail!("{} ended by itself", ended??),
+        Some(ended) = tasks.join_next() => {
+            let name = ended??;
+            // All of them end when they are told to, the first one perhaps before this is seen above.
+            ensure!(*told.borrow(), "{name} ended by itself");
+        }
     }
     let ended = timeout(END_WITHIN, async {
         while let Some(ended) = tasks.join_next().await {

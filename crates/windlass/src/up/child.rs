@@ -2,6 +2,8 @@
 
 use super::{
     control::{self, Asked},
+    hand_over,
+    process::Process,
     say,
     socket::Socket,
 };
@@ -10,13 +12,13 @@ use model::Instance;
 use rustix::process::Signal;
 use std::{
     convert::Infallible,
+    os::{fd::OwnedFd, unix::process::CommandExt},
     path::PathBuf,
-    process::Stdio,
-    rc::Rc,
+    process::{ChildStdout, Command, Stdio},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 use tokio::{
-    process::{ChildStdout, Command},
     sync::{mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -69,12 +71,13 @@ pub(super) struct Start {
 /// A part.
 pub(super) struct Child {
     role: Role,
-    start: Rc<Start>,
+    start: Arc<Start>,
     socket: Socket,
     /// Requests to replace it.
     asked: mpsc::Receiver<Asked>,
-    process: Option<tokio::process::Child>,
-    /// Processes that were replaced and finish what they have begun.
+    process: Option<Process>,
+    /// Processes that were replaced and finish what they have begun, and what waits for each.
+    left: Vec<Weak<Process>>,
     leaving: JoinSet<()>,
     /// Tells them that the platform stops.
     stopping: watch::Sender<bool>,
@@ -82,21 +85,61 @@ pub(super) struct Child {
 
 impl Child {
     /// A part that [`Self::keep`] starts.
-    pub(super) fn new(role: Role, start: &Rc<Start>, socket: Socket, asked: mpsc::Receiver<Asked>) -> Self {
-        let (start, stopping) = (Rc::clone(start), watch::Sender::new(false));
-        Self { role, start, socket, asked, process: None, leaving: JoinSet::new(), stopping }
+    pub(super) fn new(role: Role, start: &Arc<Start>, socket: Socket, asked: mpsc::Receiver<Asked>) -> Self {
+        let (start, stopping) = (Arc::clone(start), watch::Sender::new(false));
+        Self {
+            role,
+            start,
+            socket,
+            asked,
+            process: None,
+            left: Vec::new(),
+            leaving: JoinSet::new(),
+            stopping,
+        }
     }
 
-    /// Starts it, and again whenever it ends by itself. Returns only when it cannot be waited for; when this is dropped,
-    /// the part runs on.
+    /// Goes on with what the program before had of it.
+    pub(super) fn take_over(&mut self, taken: hand_over::Part) {
+        if let Some(socket) = taken.socket {
+            self.socket.take_over(socket);
+        }
+        self.process = taken.process.map(Process::held);
+        for process in taken.leaving {
+            self.let_leave(Process::held(process));
+        }
+    }
+
+    /// What the program after it needs to go on.
+    pub(super) fn hand_over(&self) -> Result<hand_over::Part> {
+        let duplicate = |process: &Process| rustix::io::fcntl_dupfd_cloexec(process, 0);
+        let leaving = self.left.iter().filter_map(Weak::upgrade).filter(|process| process.lives());
+        Ok(hand_over::Part {
+            socket: self.socket.present()?,
+            process: self.process.as_ref().map(duplicate).transpose()?,
+            leaving: leaving.map(|process| duplicate(&process)).collect::<Result<Vec<OwnedFd>, _>>()?,
+        })
+    }
+
+    fn let_leave(&mut self, process: Process) {
+        let process = Arc::new(process);
+        self.left.retain(|process| process.strong_count() > 0);
+        self.left.push(Arc::downgrade(&process));
+        self.leaving.spawn(leave(process, self.role.name(), self.stopping.subscribe()));
+    }
+
+    /// Starts it unless it runs, and again whenever it ends by itself. Returns only when it cannot be waited for; when
+    /// this is dropped while nobody asks to replace it, the part runs on and a later call goes on with it.
     pub(super) async fn keep(&mut self) -> Result<Infallible> {
         let name = self.role.name();
         let mut quick_ends = 0;
         loop {
             let mut started = Instant::now();
-            self.process = Some(self.spawn_at_last().await.0);
+            if self.process.is_none() {
+                self.process = Some(self.spawn_at_last().await.0);
+            }
             let status = loop {
-                let Some(process) = &mut self.process else { bail!("{name} was lost sight of") };
+                let Some(process) = &self.process else { bail!("{name} was lost sight of") };
                 tokio::select! {
                     status = process.wait() => {
                         break status.with_context(|| format!("cannot wait for {name}"))?;
@@ -113,6 +156,7 @@ impl Child {
                     Some(_) = self.leaving.join_next() => {}
                 }
             };
+            self.process = None;
             say(&format!("{name} ended ({status}); starting it again"));
             quick_ends = if started.elapsed() < SETTLED { quick_ends + 1 } else { 0 };
             if quick_ends > 1 {
@@ -129,13 +173,13 @@ impl Child {
         let name = self.role.name();
         if self.role == Role::Helper {
             // Two of it would work on the same sandboxes: the old one ends first, who asks meanwhile waits.
-            if let Some(mut old) = self.process.take() {
-                signal(&old, Signal::QUIT);
-                end(&mut old, name).await;
+            if let Some(old) = self.process.take() {
+                old.signal(Signal::QUIT);
+                end(&old, name).await;
             }
         }
         // A helper has already ended here, and must come again.
-        let (mut new, stdout) = match self.role {
+        let (new, stdout) = match self.role {
             Role::Helper => self.spawn_at_last().await,
             Role::Router | Role::Serve => self.spawn()?,
         };
@@ -153,12 +197,13 @@ impl Child {
             return answers.with_context(|| format!("the new {name} is in trouble; see the platform's log"));
         }
         if let Err(error) = answers {
-            let _ = new.kill().await;
+            new.signal(Signal::KILL);
+            let _ = new.wait().await;
             return Err(error.context(format!("the new {name} is of no use, the old one goes on")));
         }
         if let Some(old) = self.process.replace(new) {
-            signal(&old, Signal::QUIT);
-            self.leaving.spawn(leave(old, name, self.stopping.subscribe()));
+            old.signal(Signal::QUIT);
+            self.let_leave(old);
         }
         Ok(())
     }
@@ -166,8 +211,8 @@ impl Child {
     /// SIGTERM, and SIGKILL to what does not listen.
     pub(super) async fn stop(mut self) {
         self.stopping.send_replace(true);
-        if let Some(process) = &mut self.process {
-            signal(process, Signal::TERM);
+        if let Some(process) = &self.process {
+            process.signal(Signal::TERM);
             end(process, self.role.name()).await;
         }
         while self.leaving.join_next().await.is_some() {}
@@ -175,7 +220,7 @@ impl Child {
 
     /// Starts it as soon as that is possible: a program that is being replaced may be away for a moment, and a machine
     /// short of memory for a while, which is no reason to end the tools.
-    async fn spawn_at_last(&mut self) -> (tokio::process::Child, Option<ChildStdout>) {
+    async fn spawn_at_last(&mut self) -> (Process, Option<ChildStdout>) {
         loop {
             match self.spawn() {
                 Ok(started) => return started,
@@ -186,7 +231,7 @@ impl Child {
     }
 
     /// The process, and where it says that it is ready.
-    fn spawn(&mut self) -> Result<(tokio::process::Child, Option<ChildStdout>)> {
+    fn spawn(&mut self) -> Result<(Process, Option<ChildStdout>)> {
         let Start { program, file, instance } = self.start.as_ref();
         let mut command = Command::new(program);
         command
@@ -210,37 +255,36 @@ impl Child {
                 command.uid(instance.serve_id()).gid(instance.serve_id());
             }
         }
-        let mut process = command.spawn().with_context(|| format!("cannot start {}", self.role.name()))?;
-        let stdout = process.stdout.take();
-        Ok((process, stdout))
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", self.role.name()))?;
+        match Process::of(&child) {
+            Ok(process) => Ok((process, child.stdout.take())),
+            Err(error) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error).with_context(|| format!("cannot keep an eye on {}", self.role.name()))
+            }
+        }
     }
 }
 
 /// Waits for a replaced process; when the platform stops, or it takes too long, it is ended.
-async fn leave(mut process: tokio::process::Child, name: &'static str, mut stopping: watch::Receiver<bool>) {
+async fn leave(process: Arc<Process>, name: &'static str, mut stopping: watch::Receiver<bool>) {
     tokio::select! {
         _ = process.wait() => return,
         _ = stopping.wait_for(|stopping| *stopping) => {}
         () = sleep(LEAVE_WITHIN) => {}
     }
-    signal(&process, Signal::TERM);
-    end(&mut process, name).await;
+    process.signal(Signal::TERM);
+    end(&process, name).await;
 }
 
 /// Waits for the end of a process that was told to end.
-async fn end(process: &mut tokio::process::Child, name: &str) {
+async fn end(process: &Process, name: &str) {
     if timeout(STOP_TIME, process.wait()).await.is_err() {
         say(&format!("{name} did not end in time and is killed"));
-        if let Err(error) = process.kill().await {
-            say(&format!("{name} cannot be killed: {error}"));
+        process.signal(Signal::KILL);
+        if let Err(error) = process.wait().await {
+            say(&format!("{name} cannot be waited for: {error}"));
         }
-    }
-}
-
-fn signal(process: &tokio::process::Child, signal: Signal) {
-    let pid = process.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // It may have ended by itself a moment ago.
-        let _ = rustix::process::kill_process(pid, signal);
     }
 }

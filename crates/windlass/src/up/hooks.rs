@@ -18,13 +18,18 @@ pub(super) fn install(paths: &Paths, program: &Path) -> Result<()> {
     let directory = directory(paths);
     fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     for name in ["pre-receive", "proc-receive"] {
-        let link = directory.join(name);
-        match fs::remove_file(&link) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot replace {}", link.display()));
-            }
-            _ => symlink(program, &link).with_context(|| format!("cannot make {}", link.display()))?,
-        }
+        let (link, new) = (directory.join(name), directory.join(format!("{name}.new")));
+        // At no moment a hook is missing: during an upgrade git may be about to call it.
+        replace(program, &link, &new).with_context(|| format!("cannot make {}", link.display()))?;
     }
     Ok(())
+}
+
+fn replace(program: &Path, link: &Path, new: &Path) -> io::Result<()> {
+    match fs::remove_file(new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    symlink(program, new)?;
+    fs::rename(new, link)
 }

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use model::{Instance, Paths, instance::RangeIndex};
 use std::{
     fs::{self, Permissions},
-    os::unix::fs::{PermissionsExt, chown},
+    io,
+    os::unix::fs::{PermissionsExt, chown, symlink},
     path::PathBuf,
 };
 
@@ -42,6 +43,14 @@ pub(super) fn prepare(paths: &Paths, instance: Instance) -> Result<()> {
         fs::create_dir_all(&place).with_context(what)?;
         chown(&place, Some(user), Some(group)).with_context(what)?;
         fs::set_permissions(&place, Permissions::from_mode(mode)).with_context(what)?;
+    }
+    let link = paths.run_link();
+    if fs::read_link(&link).ok().as_ref() != Some(&paths.run) {
+        let what = || format!("cannot prepare {}", link.display());
+        match fs::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(what),
+            _ => symlink(&paths.run, &link).with_context(what)?,
+        }
     }
     Ok(())
 }

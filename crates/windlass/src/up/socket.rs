@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use std::{
     fs::{self, Permissions},
     io,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     os::{
         fd::OwnedFd,
         unix::{
@@ -47,6 +47,21 @@ impl Socket {
         }
     }
 
+    /// The listener for the program after this one; `None` when there is none at the moment.
+    pub(super) fn present(&self) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Self::Public(listener) => Ok(Some(listener.try_clone()?.into())),
+            Self::Own { held, .. } => held.as_ref().map(|held| Ok(held.try_clone()?.into())).transpose(),
+        }
+    }
+
+    /// Goes on with the listener of the program before this one; the public one is given at the beginning.
+    pub(super) fn take_over(&mut self, listener: OwnedFd) {
+        if let Self::Own { held, .. } = self {
+            *held = Some(listener.into());
+        }
+    }
+
     /// Refuses from now on, and those who wait already.
     pub(super) fn give_back(&mut self) {
         if let Self::Own { held, .. } = self {
@@ -65,4 +80,11 @@ pub(super) fn listen(path: &Path, owner: u32, mode: u32) -> io::Result<UnixListe
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     chown(path, Some(owner), Some(owner))?;
     Ok(listener)
+}
+
+/// Why a platform that runs cannot take a new public address.
+pub(super) fn listening_at(has: SocketAddr, says: SocketAddr) -> String {
+    format!(
+        "server.listen is {says} now, but the platform listens on {has}; end it and start it to change that"
+    )
 }
