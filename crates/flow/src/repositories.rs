@@ -14,8 +14,6 @@ use tokio::sync::watch;
 
 /// What "no object" is called in ref updates.
 const NOTHING: &str = "0000000000000000000000000000000000000000";
-/// Packs that a fetch may have to look through.
-const REPACK_ABOVE_PACKS: usize = 20;
 /// Between two full collections of a repository, and of one that is nearly full.
 const COLLECT_EVERY: Duration = Duration::from_hours(24);
 const COLLECT_FULL_EVERY: Duration = Duration::from_hours(6);
@@ -32,8 +30,8 @@ const LOOK_AGAIN: Duration = Duration::from_hours(1);
 pub struct RepositorySettings {
     /// Between two looks.
     pub every: Duration,
-    /// Objects in files of their own above which they are packed.
-    pub repack_above_objects: usize,
+    /// Packs that a fetch may have to look through; each push brings one.
+    pub repack_above_packs: usize,
     /// What a red run's push brought is held so long after its end.
     pub keep_red: Duration,
     /// Above three quarters of it a repository is nearly full.
@@ -85,6 +83,8 @@ async fn round(line: &Line, seen: &mut HashMap<ToolId, Seen>) -> Result<(), Stat
             Err(error) => {
                 let error = model::sentence::of(&error);
                 tracing::warn!(tool = %tool.id, error, "a repository was not looked after");
+                // What one push made impossible is not tried again every minute.
+                seen.insert(tool.id, Seen { state, at: SystemTime::now() });
             }
         }
     }
@@ -112,9 +112,9 @@ async fn look_after(line: &Line, tool: ToolId, state: &State) -> Result<bool, St
         line.repositories.collect(tool, keep_days).await?;
         let now_bytes = line.repositories.size_bytes(tool).await?;
         tracing::info!(%tool, before = size_bytes / MIB, now = now_bytes / MIB, "a repository was collected (MiB)");
-    } else if state.loose > settings.repack_above_objects || state.packs > REPACK_ABOVE_PACKS {
+    } else if state.packs > settings.repack_above_packs {
         line.repositories.repack(tool).await?;
-        tracing::info!(%tool, loose = state.loose, packs = state.packs, "a repository was repacked");
+        tracing::info!(%tool, packs = state.packs, "a repository was repacked");
     }
     Ok(tidied.waiting == 0 && !held)
 }

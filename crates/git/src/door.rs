@@ -2,6 +2,7 @@
 
 mod opening;
 pub(crate) mod receive;
+mod relay;
 mod upload;
 
 use crate::{

@@ -58,6 +58,9 @@ pub fn receive(places: &Places, max_input_bytes: u64) -> Vec<(String, String)> {
         ("receive.shallowUpdate", "false"),
         ("receive.fsckObjects", "true"),
         ("receive.maxInputSize", &max),
+        // Every pack is kept as it came. Unpacked, its objects take what they are whole, and a few kilobytes that
+        // repeat one object become gigabytes on disk.
+        ("receive.unpackLimit", "1"),
     ]);
     // Old honest histories carry these.
     for harmless in ["zeroPaddedFilemode", "missingEmail", "badTimezone", "missingSpaceBeforeDate"] {

@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+use testkit::pack::{Blob, Pack};
 use windlass_git::settings::{self, Places};
 
 /// Ours for this push; the hooks are left out, since their twin is the whole door.
@@ -76,10 +77,14 @@ impl Place {
         self.git(&["-C", &work, "commit-tree", &tree, "-m", "x"], "")
     }
 
-    /// A fresh bare repository with our settings but this one, and what a push to it says.
+    /// What a push says to a fresh bare repository with our settings but this one.
     fn push(&self, without: Option<&str>, from: &str, refspec: &str) -> (bool, String) {
-        let bare = tempfile::tempdir_in(self.directory.path()).unwrap();
-        let bare = bare.path().display().to_string();
+        let bare = self.bare(without);
+        self.run(&["-C", &self.at(from), "push", &format!("file://{bare}"), refspec], b"")
+    }
+
+    fn bare(&self, without: Option<&str>) -> String {
+        let bare = tempfile::tempdir_in(self.directory.path()).unwrap().keep().display().to_string();
         self.git(&["init", "--quiet", "--bare", &bare], "");
         let config = configured(100_000);
         if let Some(without) = without {
@@ -88,7 +93,7 @@ impl Place {
         for (name, value) in config.iter().filter(|(name, _)| Some(name.as_str()) != without) {
             self.git(&["-C", &bare, "config", name, value], "");
         }
-        self.run(&["-C", &self.at(from), "push", &format!("file://{bare}"), refspec], b"")
+        bare
     }
 
     #[track_caller]
@@ -98,6 +103,17 @@ impl Place {
         let (taken, text) = self.push(Some(setting), from, refspec);
         assert!(taken, "without {setting} it should go through: {text}");
     }
+}
+
+/// Text that does not compress well.
+fn noise(length: usize) -> String {
+    let mut state = 1_u64;
+    (0..length)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'0' + u8::try_from((state >> 33) % 64).unwrap())
+        })
+        .collect()
 }
 
 #[test]
@@ -116,20 +132,49 @@ fn a_hostile_tree_is_refused_and_without_the_check_it_is_taken() {
 #[test]
 fn a_pack_over_the_limit_is_refused_and_without_the_limit_it_is_taken() {
     let place = Place::new();
-    let mut state = 1_u64;
-    let noise: String = (0..300_000)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            char::from(b'0' + u8::try_from((state >> 33) % 64).unwrap())
-        })
-        .collect();
-    let commit = place.commit("large", &noise);
+    let commit = place.commit("large", &noise(300_000));
     place.twins(
         "receive.maxInputSize",
         "work",
         &format!("{commit}:refs/heads/main"),
         "exceeds maximum allowed size",
     );
+}
+
+/// What a pack of this client takes once it was pushed to a repository of ours, with or without that setting.
+fn taken_bytes(place: &Place, without: Option<&str>, refspec: &str) -> u64 {
+    let bare = place.bare(without);
+    let (taken, text) =
+        place.run(&["-C", &place.at("work"), "push", &format!("file://{bare}"), refspec], b"");
+    assert!(taken, "{text}");
+    let counted = place.git(&["-C", &bare, "count-objects", "-v"], "");
+    let kibibytes = counted
+        .lines()
+        .filter_map(|line| line.strip_prefix("size: ").or_else(|| line.strip_prefix("size-pack: ")));
+    kibibytes.map(|number| number.parse::<u64>().unwrap() * 1024).sum()
+}
+
+#[test]
+fn deltas_that_repeat_one_object_stay_as_small_as_they_came_and_unpacked_they_do_not() {
+    let place = Place::new();
+    let noise = noise(50_000).into_bytes();
+    let mut pack = Pack::default();
+    let base = pack.blob(&noise);
+    let bombs: Vec<Blob> = (0..5)
+        .map(|n| {
+            let behind = [b'0' + n; 4];
+            pack.repeat(&base, 60, &behind, Some(&[noise.repeat(60), behind.to_vec()].concat()))
+        })
+        .collect();
+    let commit = pack.commit(&[&bombs[..], &[base]].concat());
+    let pack = pack.bytes();
+    let (good, text) = place.run(&["-C", &place.at("work"), "index-pack", "--stdin"], &pack);
+    assert!(good, "{text}");
+    let refspec = format!("{commit}:refs/heads/main");
+    let kept = taken_bytes(&place, None, &refspec);
+    assert!(kept < 100_000, "{} bytes of pack became {kept}", pack.len());
+    let unpacked = taken_bytes(&place, Some("receive.unpackLimit"), &refspec);
+    assert!(unpacked > 100 * kept, "unpacked they should take far more: {kept}, {unpacked}");
 }
 
 #[test]
@@ -165,7 +210,7 @@ fn what_a_push_has_just_brought_outlives_our_collection_and_not_one_without_an_a
     for (prune, survives) in [("--prune=1.days.ago", true), ("--prune=now", false)] {
         let commit = place.commit("file", prune);
         place.git(&["-C", &work, "repack", "--geometric=2", "-d", "--write-midx", "-n", "--quiet"], "");
-        place.git(&["-C", &work, "gc", "--quiet", prune], "");
+        place.git(&["-C", &work, "gc", "--quiet", "--cruft", prune], "");
         let (there, text) = place.run(&["-C", &work, "cat-file", "-e", &commit], b"");
         assert_eq!(there, survives, "{prune}: {text}");
     }

@@ -68,6 +68,8 @@ pub struct Config {
     pub network_pool: String,
     /// What tools may ask for names; see [`system_resolvers`](crate::network::tool::system_resolvers).
     pub resolvers: Vec<Ipv4Addr>,
+    /// Largest file that a git process may write: no push or collection makes more of a repository than this.
+    pub git_file_bytes: u64,
     /// Free bytes below which no build starts, and below half of which the largest one is ended.
     pub free_reserve_bytes: u64,
 }

@@ -191,6 +191,11 @@ pub struct Tidied {
     pub waiting: u32,
 }
 
+/// Memory that one git process may ask for: a pack of the largest honest push is read within it.
+pub const GIT_ADDRESS_SPACE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Processor time of one git process; maintenance has more.
+pub const GIT_CPU_SECONDS: u64 = 120;
+
 /// What the git program is asked to do. Arguments are object ids and ref names of a strict grammar, passed after `--`
 /// or in places where git takes no option.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,6 +74,7 @@ pub(crate) struct GitTask {
     pub(crate) user_id: u32,
     pub(crate) group_id: u32,
     pub(crate) cpu_seconds: u64,
+    pub(crate) file_bytes: u64,
 }
 
 /// The work that the calling binary does now.

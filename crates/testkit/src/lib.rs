@@ -7,6 +7,7 @@ mod census;
 mod http;
 mod leaks;
 mod load;
+pub mod pack;
 mod repository;
 mod world;
 

@@ -71,6 +71,7 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
         ca_bundle: settings.egress.ca_bundle.clone(),
         network_pool: settings.network.pool.clone(),
         resolvers: resolvers(settings)?,
+        git_file_bytes: settings.git.max_file_bytes(),
         free_reserve_bytes: settings.reserve_bytes()?,
         paths,
     };

@@ -250,7 +250,7 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
         storage: storage_settings(settings)?,
         repositories: flow::repositories::RepositorySettings {
             every: Duration::from_secs(settings.git.maintenance_seconds.max(1)),
-            repack_above_objects: settings.git.repack_above_objects,
+            repack_above_packs: settings.git.repack_above_packs,
             keep_red: Duration::from_hours(24 * settings.git.keep_red_pushes_days.min(100_000)),
             max_bytes: settings.git.max_repository_mebibytes * MIB,
         },

@@ -127,9 +127,9 @@ pub(crate) struct Git {
     pub max_upload_seconds: u64,
     /// What a red push brought is kept so long.
     pub keep_red_pushes_days: u64,
-    /// Between two looks at the repositories, and the objects in files of their own above which they are packed.
+    /// Between two looks at the repositories, and the packs above which they are joined.
     pub maintenance_seconds: u64,
-    pub repack_above_objects: usize,
+    pub repack_above_packs: usize,
     /// Largest source tree of one commit, checked out, in MiB.
     pub max_source_mebibytes: u64,
 }
@@ -212,7 +212,7 @@ impl Default for Git {
             max_upload_seconds: 900,
             keep_red_pushes_days: 14,
             maintenance_seconds: 60,
-            repack_above_objects: 2000,
+            repack_above_packs: 20,
             max_source_mebibytes: 512,
         }
     }
@@ -244,6 +244,14 @@ impl Runs {
             self.parallel
         );
         Ok(())
+    }
+}
+
+impl Git {
+    /// Largest file that git may write: a whole repository with what one more push brings, and as much again for
+    /// what a collection cannot keep as small as it came.
+    pub(crate) fn max_file_bytes(&self) -> u64 {
+        self.max_repository_mebibytes.saturating_add(self.max_pack_mebibytes).saturating_mul(2 * MIB)
     }
 }
 

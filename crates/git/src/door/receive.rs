@@ -3,6 +3,7 @@
 
 use super::{
     Door, broken, log_stderr, opening,
+    relay::Relay,
     upload::{Unread, Upload},
 };
 use crate::{
@@ -94,9 +95,8 @@ pub(super) async fn start(
                 }
             }
         };
-        let side_band = opening.side_band;
-        let ((), answer) =
-            tokio::join!(upload, download(stdout, send, side_band.then_some(&notice), PATIENCE));
+        let relay = Relay::new(opening.side_band.then_some(&notice));
+        let ((), answer) = tokio::join!(upload, download(stdout, send, relay, PATIENCE));
         let ended = worker.status().await;
         let cause = match &ended {
             Ok(0) => None,
@@ -136,9 +136,13 @@ struct Answer {
 
 impl Answer {
     /// Sends on, and gives a client up that takes nothing for that long.
-    async fn send(&mut self, bytes: Bytes, patience: Duration) {
+    async fn send(&mut self, bytes: Vec<u8>, patience: Duration) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.watch.see(&bytes);
         if let Some(client) = &self.client
-            && !matches!(tokio::time::timeout(patience, client.send(Ok(bytes))).await, Ok(Ok(())))
+            && !matches!(tokio::time::timeout(patience, client.send(Ok(bytes.into()))).await, Ok(Ok(())))
         {
             self.client = None;
         }
@@ -146,30 +150,24 @@ impl Answer {
 }
 
 /// Copies git's answer to the client while it listens, and reads it to the end in any case.
-/// A `notice` that is set meanwhile is put between two of git's packets, before what git makes of the same.
 async fn download(
     mut stdout: pipe::Receiver,
     send: mpsc::Sender<Result<Bytes, io::Error>>,
-    mut notice: Option<&OnceLock<String>>,
+    mut relay: Relay<'_>,
     patience: Duration,
 ) -> Answer {
     let mut answer = Answer { client: Some(send), watch: Watch::default(), any: false };
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = match stdout.read(&mut buffer).await {
-            Ok(0) | Err(_) => return answer,
+            Ok(0) | Err(_) => break,
             Ok(read) => read,
         };
         answer.any = true;
-        if answer.watch.between_packets()
-            && let Some(text) = notice.and_then(OnceLock::get)
-        {
-            notice = None;
-            answer.send(opening::said(text).into(), patience).await;
-        }
-        answer.watch.see(&buffer[..read]);
-        answer.send(Bytes::copy_from_slice(&buffer[..read]), patience).await;
+        answer.send(relay.pass(&buffer[..read]), patience).await;
     }
+    answer.send(relay.rest(), patience).await;
+    answer
 }
 
 impl Answer {
@@ -266,31 +264,8 @@ mod tests {
                 git.write_all(&[b'x'; 16 * 1024]).await.unwrap();
             }
         };
-        let ((), answer) = tokio::join!(writer, download(stdout, send, None, SHORT));
+        let ((), answer) = tokio::join!(writer, download(stdout, send, Relay::new(None), SHORT));
         assert!(answer.client.is_none());
         drop(client);
-    }
-
-    #[tokio::test]
-    async fn a_notice_stands_between_two_packets_before_what_git_makes_of_it() {
-        let (mut git, stdout) = pipe::pipe().unwrap();
-        let (send, mut client) = mpsc::channel::<io::Result<Bytes>>(16);
-        let notice = OnceLock::new();
-        let writer = async {
-            git.write_all(b"0009wor").await.unwrap();
-            let first = client.recv().await.unwrap().unwrap();
-            notice.set("too large".to_owned()).unwrap();
-            git.write_all(b"ld0000").await.unwrap();
-            let second = client.recv().await.unwrap().unwrap();
-            git.write_all(b"0000").await.unwrap();
-            drop(git);
-            [first, second].concat()
-        };
-        let (mut all, answer) = tokio::join!(writer, download(stdout, send, Some(&notice), SHORT));
-        drop(answer);
-        while let Some(chunk) = client.recv().await {
-            all.extend(chunk.unwrap());
-        }
-        assert_eq!(String::from_utf8(all).unwrap(), "0009world0000000f\u{2}too large\n0000");
     }
 }

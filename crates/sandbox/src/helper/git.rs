@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::spawn::SEARCH_PATH;
-use crate::request::GitService;
+use crate::request::{GIT_CPU_SECONDS, GitService};
 
 /// Settings that callers may pass: those that a push or fetch needs, none that starts a program of their choice.
 const SECTIONS: [&str; 6] = ["receive.", "transfer.", "uploadpack.", "fsck.", "pack.", "gc."];
@@ -20,8 +20,6 @@ const KEYS: [&str; 8] = [
 const REFUSED_KEY: &str = "uploadpack.packobjectshook";
 const MAX_SETTINGS: usize = 64;
 
-/// A pack of the largest push is indexed within this much processor time.
-pub(crate) const CPU_SECONDS: u64 = 120;
 /// The largest repository is packed anew within this much, with one thread.
 const MAINTENANCE_CPU_SECONDS: u64 = 1200;
 
@@ -29,7 +27,7 @@ const MAINTENANCE_CPU_SECONDS: u64 = 1200;
 pub(crate) fn cpu_seconds(service: &GitService) -> u64 {
     match service {
         GitService::Repack | GitService::Collect { .. } => MAINTENANCE_CPU_SECONDS,
-        _ => CPU_SECONDS,
+        _ => GIT_CPU_SECONDS,
     }
 }
 
@@ -78,7 +76,8 @@ pub(crate) fn argv(service: &GitService) -> Result<Vec<String>, Refusal> {
         }
         GitService::Collect { keep_days } => {
             prune = format!("--prune={keep_days}.days.ago");
-            vec!["gc", "--quiet", &prune]
+            // Unnamed objects stay in one pack: in files of their own they would take what they are whole.
+            vec!["gc", "--quiet", "--cruft", &prune]
         }
     };
     Ok(words.into_iter().map(str::to_owned).collect())
@@ -195,7 +194,7 @@ mod tests {
     #[test]
     fn maintenance_never_takes_what_a_push_has_just_brought() {
         let collect = |keep_days| argv(&GitService::Collect { keep_days });
-        assert_eq!(collect(14).unwrap(), ["gc", "--quiet", "--prune=14.days.ago"]);
+        assert_eq!(collect(14).unwrap(), ["gc", "--quiet", "--cruft", "--prune=14.days.ago"]);
         assert!(collect(0).is_err());
         let list = |under: &[&str]| {
             argv(&GitService::ListRefs { under: under.iter().map(|name| (*name).to_owned()).collect() })

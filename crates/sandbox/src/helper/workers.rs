@@ -3,7 +3,7 @@
 use super::place::{self, Place};
 use super::refusal::Refusal;
 use super::{State, git, reconcile, spawn};
-use crate::request::{Answer, Kind, SandboxId, Worker};
+use crate::request::{Answer, GIT_CPU_SECONDS, Kind, SandboxId, Worker};
 use crate::worker::{GitTask, StoreRoot, TASK_FD, Task, View};
 use model::ToolId;
 use model::instance::RangeIndex;
@@ -197,8 +197,8 @@ fn git_task(
     let program_directory = state.config.program.parent().map(PathBuf::from);
     let programs = [Some(state.config.hooks.clone()), program_directory].into_iter().flatten().collect();
     let program = state.config.git.clone();
-    let cpu_seconds = git::CPU_SECONDS;
-    Ok(GitTask { program, argv, env, repository, programs, user_id, group_id, cpu_seconds })
+    let (cpu_seconds, file_bytes) = (GIT_CPU_SECONDS, state.config.git_file_bytes);
+    Ok(GitTask { program, argv, env, repository, programs, user_id, group_id, cpu_seconds, file_bytes })
 }
 
 /// Outranks a tree's own `.gitattributes` (gitattributes(5)): what is built is the commit, byte for byte, with nothing

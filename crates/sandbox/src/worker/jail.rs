@@ -1,6 +1,7 @@
 //! Giving up rights: ids, limits, and for git a landlock jail around one repository.
 
 use super::{EnterError, GitTask, cannot};
+use crate::request::GIT_ADDRESS_SPACE_BYTES;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr,
@@ -12,8 +13,6 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-/// A pack of the largest push is indexed within this.
-const GIT_ADDRESS_SPACE_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// What git reads to run at all; /etc is not among it but for the linker's cache.
 const GIT_READS: [&str; 5] = ["/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache"];
 /// Landlock of Linux 5.19, without which git cannot rename objects into place.
@@ -46,7 +45,10 @@ pub(super) fn limit(limits: &[(Resource, u64)]) -> Result<(), EnterError> {
     for (resource, most) in limits {
         let allowed = rustix::process::getrlimit(*resource).maximum.unwrap_or(u64::MAX);
         let value = Some(allowed.min(*most));
-        rustix::process::setrlimit(*resource, Rlimit { current: value, maximum: value })
+        // Processor time ends with a signal that says so; a second later with one that cannot be ignored.
+        let grace = u64::from(*resource == Resource::Cpu);
+        let maximum = Some(allowed.min(most.saturating_add(grace)));
+        rustix::process::setrlimit(*resource, Rlimit { current: value, maximum })
             .map_err(cannot("set its limits"))?;
     }
     Ok(())
@@ -71,6 +73,7 @@ pub(super) fn confine_git(task: &GitTask) -> Result<(), EnterError> {
     limit(&[
         (Resource::Cpu, task.cpu_seconds),
         (Resource::As, GIT_ADDRESS_SPACE_BYTES),
+        (Resource::Fsize, task.file_bytes),
         (Resource::Core, 0),
     ])?;
     become_account(&Account { user_id: task.user_id, group_id: task.group_id })?;

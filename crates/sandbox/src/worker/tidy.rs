@@ -10,6 +10,8 @@ use std::{
 
 /// A ref's lock is held for milliseconds, and for the time of a full disk's seconds.
 const LOCK_AGE: Duration = Duration::from_secs(60);
+/// A pack that is being written is written to all the time.
+const PACK_AGE: Duration = Duration::from_secs(3600);
 /// Longer than any push or collection takes.
 const WORK_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Deepest directory of refs that is looked into: names are at most 200 bytes.
@@ -34,6 +36,9 @@ pub fn tidy(repository: &Path) -> io::Result<Tidied> {
     }
     for path in entries(&objects.join("pack"))? {
         if begins(&path, "tmp_") || begins(&path, ".tmp-") {
+            remove(&path, PACK_AGE, &mut tidied)?;
+        } else if path.extension().is_some_and(|extension| extension == "keep") {
+            // Keeps a pack as it is while its push goes on; a hidden ref holds its objects.
             remove(&path, WORK_AGE, &mut tidied)?;
         }
     }
@@ -96,11 +101,18 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (minute, day) = (LOCK_AGE * 2, WORK_AGE * 2);
         let (old, young) = (
-            [("refs/heads/a/b.lock", minute), ("packed-refs.lock", minute), ("gc.pid", day)],
+            [
+                ("refs/heads/a/b.lock", minute),
+                ("packed-refs.lock", minute),
+                ("gc.pid", day),
+                ("objects/pack/tmp_pack_y", PACK_AGE * 2),
+                ("objects/pack/pack-1.keep", day),
+            ],
             [
                 ("refs/heads/main", day),
                 ("refs/heads/c.lock", Duration::ZERO),
                 ("objects/pack/tmp_pack_x", minute),
+                ("objects/pack/pack-2.keep", minute),
             ],
         );
         for (name, age) in old.iter().chain(&young) {
@@ -110,7 +122,7 @@ mod tests {
         made(&incoming.join("pack/p"), day);
         fs::File::open(&incoming).unwrap().set_modified(SystemTime::now() - day).unwrap();
         let tidied = tidy(place.path()).unwrap();
-        assert_eq!(tidied, Tidied { removed: 4, waiting: 2 });
+        assert_eq!(tidied, Tidied { removed: 6, waiting: 3 });
         for (name, _) in old {
             assert!(!place.path().join(name).exists(), "{name}");
         }

@@ -1,7 +1,7 @@
 //! Landlock around git, with its twin: the same git as the same user without it.
 
 use crate::workers::commit_in;
-use crate::world::{World, place, work};
+use crate::world::{World, output, place, work};
 use model::ToolId;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -96,4 +96,30 @@ async fn alternates_lead_to_no_neighbours_objects_and_without_the_jail_they_do()
     assert!(!with.contains("app.py") && err.contains("unable to"), "{with}{err}");
     let without = at_large(&world, tool, &[], &["ls-tree", "-r", "--full-tree", &commit]);
     assert!(without.contains("app.py"), "{without}");
+}
+
+#[tokio::test]
+async fn git_writes_no_file_above_its_limit_and_without_the_limit_it_does() {
+    for (limit, collected) in [(50_000, false), (1 << 30, true)] {
+        let world = World::with_git_file_bytes(limit).await;
+        let tool = repository(&world).await;
+        let repository = world.paths.repository(tool);
+        let tree = place();
+        let noise = fs::read(world.program()).unwrap();
+        fs::write(tree.path().join("file"), &noise[..1_000_000]).unwrap();
+        let git = |words: &[&str]| {
+            let directory = format!("--git-dir={}", repository.display());
+            let work = format!("--work-tree={}", tree.path().display());
+            let who = ["-c", "safe.directory=*", "-c", "user.name=t", "-c", "user.email=t@localhost"];
+            output("/usr/bin/git", &[&who[..], &[&directory, &work], words].concat())
+        };
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "--message", "one"]);
+        let owner = format!("{}:{}", world.instance.git_id(), world.instance.serve_id());
+        output("/usr/bin/chown", &["-R", &owner, repository.to_str().unwrap()]);
+        let collect = GitService::Collect { keep_days: 1 };
+        let collect = Worker::Git { tool, service: collect, config: Vec::new(), env: Vec::new() };
+        let (status, out, err) = work(&world, collect, "").await;
+        assert_eq!(status == 0, collected, "at {limit}: {status} {out}{err}");
+    }
 }

@@ -25,6 +25,7 @@ pub(crate) struct World {
     process: Option<Child>,
     directory: TempDir,
     reserve: u64,
+    git_file_bytes: u64,
     _lease: UnixListener,
 }
 
@@ -33,13 +34,31 @@ impl World {
         Self::with_reserve(0).await
     }
 
+    /// A helper whose git processes write no larger file than this.
+    pub(crate) async fn with_git_file_bytes(git_file_bytes: u64) -> Self {
+        Self::with(0, git_file_bytes).await
+    }
+
     /// A helper that keeps so many bytes free.
     pub(crate) async fn with_reserve(reserve: u64) -> Self {
+        Self::with(reserve, 1 << 30).await
+    }
+
+    async fn with(reserve: u64, git_file_bytes: u64) -> Self {
         let (instance, lease) = lease();
         let directory = place();
         let paths = Paths::new(directory.path().join("data"), directory.path().join("run"));
         let helper = Helper::new(paths.helper_socket());
-        let mut world = Self { instance, paths, helper, process: None, directory, reserve, _lease: lease };
+        let mut world = Self {
+            instance,
+            paths,
+            helper,
+            process: None,
+            directory,
+            reserve,
+            git_file_bytes,
+            _lease: lease,
+        };
         fs::create_dir(world.program().parent().unwrap()).unwrap();
         // By a program of its own: no other test's child inherits the copy while it is open for writing.
         output("/usr/bin/cp", &[PROBE, world.program().to_str().unwrap()]);
@@ -67,6 +86,7 @@ impl World {
             .args(["helper", &self.instance.0.to_string()])
             .args([&self.paths.data, &self.paths.run])
             .env("FREE_RESERVE_BYTES", self.reserve.to_string())
+            .env("GIT_FILE_BYTES", self.git_file_bytes.to_string())
             .spawn()
             .unwrap();
         self.process = Some(child);
