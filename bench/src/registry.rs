@@ -26,6 +26,8 @@ const SMALL_BYTES: usize = 4096;
 const LARGE_BYTES: usize = 100_000_000;
 /// Pulls of the large blob that go on at once.
 const PULLERS: u64 = 8;
+/// How often they pull in a round, in turns with the others' clients: one time is short beside what else goes on.
+const PULLS: u64 = 3;
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Somebody who pushes and pulls.
@@ -61,7 +63,12 @@ pub(crate) fn measure(table: &mut Table, peers: &Peers, rounds: &Rounds) -> Resu
             eprintln!("registries: round {} of {}", round + 1, rounds.registries);
             for (client, measured) in clients.iter_mut().zip(&mut measured) {
                 let name = client.name;
-                client.round(round, measured).await.with_context(|| name.to_owned())?;
+                client.push(round, measured).await.with_context(|| name.to_owned())?;
+            }
+            for _ in 0..PULLS {
+                for (client, measured) in clients.iter().zip(&mut measured) {
+                    client.pull(round, measured).await.with_context(|| client.name.to_owned())?;
+                }
             }
         }
         show(table, &clients, &measured);
@@ -121,8 +128,8 @@ impl Client {
         Ok(answer["token"].as_str().context("the token endpoint gave no token")?.to_owned())
     }
 
-    /// Small pushes, one large push, and pulls of what was pushed.
-    async fn round(&self, round: u64, measured: &mut Measured) -> Result<()> {
+    /// Small pushes and one large push.
+    async fn push(&self, round: u64, measured: &mut Measured) -> Result<()> {
         let config = self.push_blob(Bytes::from_static(b"{}")).await?;
         let began = Instant::now();
         let pushers = (0..PUSHERS).map(|pusher| {
@@ -146,8 +153,14 @@ impl Client {
         let digest = self.push_blob(large).await?;
         measured.large.push(began.elapsed());
         // What no manifest names may be removed, and may not be pulled.
-        self.push_manifest(&format!("large-{round}"), &config, &digest, LARGE_BYTES).await?;
+        self.push_manifest(&format!("large-{round}"), &config, &digest, LARGE_BYTES).await
+    }
 
+    /// Pulls at once of what was pushed.
+    async fn pull(&self, round: u64, measured: &mut Measured) -> Result<()> {
+        let content = content(u64::MAX - round, LARGE_BYTES);
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&content)));
+        drop(content);
         let began = Instant::now();
         let pullers = (0..PULLERS).map(|_| {
             let (client, digest) = (self.clone(), digest.clone());

@@ -2,6 +2,7 @@
 //!
 //! Every other crate speaks in these types; start with [`name`] and [`run`](../model/run.rs).
 
+pub mod blob_part;
 pub mod digest;
 pub mod fault;
 pub mod id;
@@ -16,6 +17,7 @@ pub mod run;
 pub mod sentence;
 pub mod time;
 
+pub use blob_part::BlobPart;
 pub use digest::{DiffId, Digest};
 pub use fault::Fault;
 pub use id::{PushId, ReplicaId, RunId, StepId, TokenId, ToolId, UserId};

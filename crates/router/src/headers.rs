@@ -8,6 +8,7 @@ use http::{
         CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
 };
+use model::blob_part::ACCEPTS_BLOB;
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -66,6 +67,12 @@ pub(crate) fn to_backend(headers: &mut HeaderMap, host: &Host, client: IpAddr, r
     connection(headers, upgrade, "close");
 }
 
+/// The same for serve, which may leave it to us to send a blob.
+pub(crate) fn to_platform(headers: &mut HeaderMap, host: &Host, client: IpAddr, request_id: &HeaderValue) {
+    to_backend(headers, host, client, request_id);
+    headers.insert(HeaderName::from_static(ACCEPTS_BLOB), HeaderValue::from_static("1"));
+}
+
 /// Makes a backend's headers those that the client gets. `switched` when the connection changes its protocol.
 pub(crate) fn to_client(headers: &mut HeaderMap, request_id: &HeaderValue, switched: bool) {
     let upgrade = switched.then(|| headers.get(UPGRADE).cloned()).flatten();
@@ -92,6 +99,7 @@ fn connection(headers: &mut HeaderMap, upgrade: Option<HeaderValue>, otherwise: 
 /// and `Proxy` would become `HTTP_PROXY` there.
 fn is_ours(name: &str) -> bool {
     name.starts_with("x-forwarded-")
+        || name.starts_with("x-windlass-")
         || name.contains('_')
         || matches!(name, "forwarded" | "x-real-ip" | "x-request-id" | "proxy" | "host")
 }
@@ -158,11 +166,13 @@ mod tests {
             ("forwarded", "for=10.0.0.1"),
             ("x-real-ip", "10.0.0.1"),
             ("proxy", "http://evil.example"),
+            ("x-windlass-accepts-blob", "1"),
         ]);
         assert_eq!(headers["x-forwarded-for"], "203.0.113.9");
         assert_eq!(headers["x-forwarded-host"], "a.example:8080");
         assert_eq!(headers[HOST], "a.example:8080");
         assert!(!headers.iter().any(|(name, value)| name.as_str().contains('_') || value == "10.0.0.1"));
+        assert!(!headers.contains_key(ACCEPTS_BLOB));
         assert!(!headers.contains_key("proxy") && !headers.contains_key("x-forwarded-port"));
     }
 

@@ -7,6 +7,7 @@
 mod access;
 mod body;
 pub mod control;
+mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 mod headers;

@@ -2,7 +2,7 @@
 
 use crate::{
     access::AccessLog,
-    listener, pages,
+    file, listener, pages,
     service::{Counts, Service},
     tables::Tables,
     upstream::Patience,
@@ -108,7 +108,7 @@ pub(crate) async fn serve_while(
     let serving_control = tokio::spawn(listener::serve(socket, Arc::clone(&tables), Arc::clone(&counts)));
     let access = AccessLog::start(paths.clone())?;
     let sender = access.sender().ok_or_else(|| io::Error::other("the access log has ended"))?;
-    let service = Service::new(tables, sender, paths.serve_socket(), patience, counts, life.clone());
+    let service = Service::new(tables, sender, paths, patience, counts, life.clone());
     let service = Arc::new(service);
 
     let mut connections = JoinSet::new();
@@ -181,9 +181,11 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mut life: watch::R
     // Small writes go out at once; without this nothing breaks, it is only slower.
     let _ = stream.set_nodelay(true);
     let head = service.patience.head;
+    let files = file::Queue::default();
+    let stream = file::Connection { stream, files: files.clone() };
     let answer = service_fn(move |request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request, client.ip()).await) }
+        let (service, files) = (Arc::clone(&service), files.clone());
+        async move { Ok::<_, Infallible>(service.answer(request, client.ip(), &files).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head);
@@ -206,7 +208,7 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mut life: watch::R
         if let Some(parts) =
             served.into_parts().filter(|parts| error.is_timeout() && !parts.read_buf.is_empty())
         {
-            refuse_slow_head(parts.io.into_inner()).await;
+            refuse_slow_head(parts.io.into_inner().stream).await;
         }
     }
 }

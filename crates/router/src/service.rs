@@ -3,7 +3,7 @@
 use crate::{
     access::{AccessSender, Row},
     body::{self, Activity, Body, Download, Upload},
-    headers,
+    file, headers,
     host::{self, Host},
     pages::Page,
     server::Life,
@@ -12,16 +12,21 @@ use crate::{
     tunnel::Tunnel,
     upstream::{self, Connection, Failure, Patience},
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONNECTION, request::Parts};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH},
+    request::Parts,
+};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use model::{Fault, ToolId};
+use model::{BlobPart, Fault, Paths, ToolId, blob_part::BLOB};
 use std::{
     collections::HashMap,
     error::Error as _,
+    fs::File,
+    io,
     net::IpAddr,
-    path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -40,7 +45,7 @@ const TOOL_REQUESTS: usize = 512;
 pub(crate) struct Service {
     pub(crate) tables: Arc<Tables>,
     pub(crate) access: AccessSender,
-    pub(crate) serve_socket: PathBuf,
+    pub(crate) paths: Paths,
     pub(crate) patience: Patience,
     counts: Arc<Counts>,
     life: watch::Receiver<Life>,
@@ -73,17 +78,22 @@ impl Service {
     pub(crate) fn new(
         tables: Arc<Tables>,
         access: AccessSender,
-        serve_socket: PathBuf,
+        paths: Paths,
         patience: Patience,
         counts: Arc<Counts>,
         life: watch::Receiver<Life>,
     ) -> Self {
         let (places, turn, tunnels) = (Mutex::default(), AtomicUsize::new(0), Mutex::default());
-        Self { tables, access, serve_socket, patience, counts, life, places, turn, tunnels }
+        Self { tables, access, paths, patience, counts, life, places, turn, tunnels }
     }
 
-    /// Answers one request; every trouble is a page.
-    pub(crate) async fn answer(&self, mut request: Request<Incoming>, client: IpAddr) -> Response<Body> {
+    /// Answers one request; every trouble is a page. `files`: those that its connection sends.
+    pub(crate) async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        client: IpAddr,
+        files: &file::Queue,
+    ) -> Response<Body> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         let request_id = headers::request_id(request.headers());
         let accept = request.headers().clone();
@@ -94,7 +104,7 @@ impl Service {
                 let (parts, body) = request.into_parts();
                 let asked = Asked { parts, body, host, client, request_id: request_id.clone(), upgrade };
                 match self.tables.find(&asked.host.name) {
-                    Target::Platform => self.ask_platform(asked).await,
+                    Target::Platform => self.ask_platform(asked, files).await,
                     Target::Tool(route) => self.ask_tool(asked, &route, &accept).await,
                     Target::Unknown => Err(Page::UnknownHost(asked.host.name)),
                 }
@@ -193,7 +203,7 @@ impl Service {
                 Ok(connection) => {
                     row.release = Some(backend.release);
                     let patience = self.patience.tool_answer;
-                    let sent = send(asked, connection, patience).await;
+                    let sent = send(asked, connection, patience, headers::to_backend).await;
                     return sent.map_err(|failure| page_of(&failure, &route.tool));
                 }
                 // Nothing was sent: another copy may get the request.
@@ -205,7 +215,7 @@ impl Service {
 
     /// Serve's answer. While serve is restarted a request waits; one that can be asked twice is, when the answer was
     /// lost with the old process.
-    async fn ask_platform(&self, asked: Asked) -> Result<Response<Body>, Page> {
+    async fn ask_platform(&self, asked: Asked, files: &file::Queue) -> Result<Response<Body>, Page> {
         let until = Instant::now() + self.patience.platform_restart;
         let again = asked.body.is_end_stream()
             && asked.upgrade.is_none()
@@ -213,9 +223,10 @@ impl Service {
         let repeat = again.then(|| (asked.parts.clone(), asked.host.clone()));
         let (client, request_id) = (asked.client, asked.request_id.clone());
         let patience = self.patience.platform_answer;
-        let connect = || upstream::connect_platform(&self.serve_socket, until);
+        let socket = self.paths.serve_socket();
+        let connect = || upstream::connect_platform(&socket, until);
         let mut answer = match connect().await {
-            Ok(connection) => send(asked, connection, patience).await,
+            Ok(connection) => send(asked, connection, patience, headers::to_platform).await,
             Err(failure) => Err(failure),
         };
         while let (Err(Failure::Broken(_)), Some((parts, host))) = (&answer, &repeat) {
@@ -224,7 +235,7 @@ impl Service {
             }
             self.counts.retries.fetch_add(1, Ordering::Relaxed);
             let mut parts = parts.clone();
-            headers::to_backend(&mut parts.headers, host, client, &request_id);
+            headers::to_platform(&mut parts.headers, host, client, &request_id);
             let request = Request::from_parts(to_origin(parts), body::empty());
             answer = match connect().await {
                 Ok(connection) => {
@@ -242,11 +253,29 @@ impl Service {
                 if let Some(tunnel) = tunnel {
                     self.keep(async move { tunnel.carry(&mut 0).await });
                 }
-                Ok(response.map(BodyExt::boxed_unsync))
+                self.with_blob(response, files)
             }
             Err(Failure::Request(_)) => Err(Page::BROKEN_BODY),
             Err(failure) => Err(Page::PlatformAway(Fault::of("asking serve", &failure))),
         }
+    }
+
+    /// Serve's answer with its body, which serve may have left to us: it has looked the blob up, and we open it.
+    fn with_blob(&self, response: Response<Incoming>, files: &file::Queue) -> Result<Response<Body>, Page> {
+        let (mut parts, body) = response.into_parts();
+        let Some(part) = parts.headers.remove(BLOB) else {
+            return Ok(Response::from_parts(parts, body.boxed_unsync()));
+        };
+        let away = |error: &(dyn std::error::Error + 'static)| {
+            Page::PlatformAway(Fault::of("sending a blob", error))
+        };
+        let part: Option<BlobPart> = part.to_str().ok().and_then(|text| text.parse().ok());
+        let part = part.ok_or_else(|| away(&io::Error::other("serve's answer names no part of a blob")))?;
+        let file = File::open(self.paths.blob(&part.digest)).map_err(|error| away(&error))?;
+        let part = file::Part::new(file, part.first, part.length_bytes).map_err(|error| away(&error))?;
+        let body = files.body(part);
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.size_hint().lower()));
+        Ok(Response::from_parts(parts, body.boxed_unsync()))
     }
 }
 
@@ -262,9 +291,10 @@ async fn send(
     asked: Asked,
     connection: Box<dyn Connection>,
     patience: std::time::Duration,
+    prepare: fn(&mut http::HeaderMap, &Host, IpAddr, &HeaderValue),
 ) -> Result<Answer, Failure> {
     let Asked { mut parts, body, host, client, request_id, upgrade } = asked;
-    headers::to_backend(&mut parts.headers, &host, client, &request_id);
+    prepare(&mut parts.headers, &host, client, &request_id);
     let activity = Activity::new();
     let body = Upload { body, activity: activity.clone() }.boxed_unsync();
     let request = Request::from_parts(to_origin(parts), body);

@@ -1,6 +1,7 @@
 //! The router with real sockets: clients, tools and serve. Requests and answers are written by hand, byte by byte, so
 //! that no library tidies up what is to be seen.
 
+mod blobs;
 mod bodies;
 mod drain;
 mod life;

@@ -119,6 +119,39 @@ async fn an_index_keeps_its_children_and_a_manifest_its_blobs() {
 }
 
 #[tokio::test]
+async fn a_large_blob_is_left_to_a_router_that_can_send_it_after_the_same_checks() {
+    let world = World::new().await;
+    let bytes: Vec<u8> = (0..300_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    assert_eq!(world.push_blob("shop", "shop/import/a", &bytes).await.status, 201);
+    let path = format!("/v2/shop/import/a/blobs/{}", digest(&bytes));
+    let (line, accepts) = (format!("GET {path}"), ("x-windlass-accepts-blob", "1"));
+    for (range, status, part) in [
+        ("none", 200, "0 300000"),
+        ("bytes=1000-200999", 206, "1000 200000"),
+        ("bytes=0-9", 206, ""),
+        ("bytes=300000-", 416, ""),
+    ] {
+        let got = world.send("reader", &line, &[accepts, ("range", range)], "").await;
+        assert_eq!(got.status, status, "{range}");
+        let left = if part.is_empty() { String::new() } else { format!("{} {part}", digest(&bytes)) };
+        assert_eq!(got.header("x-windlass-blob"), left, "{range}");
+        assert_eq!(got.body.is_empty(), !left.is_empty(), "{range}");
+        assert_eq!(got.header("content-range").is_empty(), status == 200, "{range}");
+    }
+    let head = world.send("reader", &format!("HEAD {path}"), &[accepts], "").await;
+    assert_eq!((head.header("content-length"), head.header("x-windlass-blob")), ("300000", ""));
+    for (who, header, status) in [("other", accepts, 404), ("reader", ("if-none-match", "W/\"DIGEST\""), 304)]
+    {
+        let tag = header.1.replace("DIGEST", &digest(&bytes));
+        let got = world.send(who, &line, &[accepts, (header.0, &tag)], "").await;
+        assert_eq!((got.status, got.header("x-windlass-blob")), (status, ""), "{who}");
+    }
+    std::fs::write(world.paths.blob(&digest(&bytes).parse().unwrap()), &bytes[..299_999]).unwrap();
+    let got = world.send("reader", &line, &[accepts], "").await;
+    assert_eq!((got.code().as_str(), got.header("x-windlass-blob")), ("BLOB_UNKNOWN", ""));
+}
+
+#[tokio::test]
 async fn a_part_of_a_blob_is_served_and_a_damaged_one_is_not() {
     let world = World::new().await;
     let bytes: Vec<u8> = (0..4000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
