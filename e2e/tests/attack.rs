@@ -14,7 +14,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
-use testkit::{Tool, World};
+use testkit::{Tool, World, wait_for};
 
 /// What must never come of an attack.
 const SUCCESSES: [&str; 5] = ["REACHED", "READ", "WRITTEN", "DONE", "NOT CONTAINED"];
@@ -34,15 +34,6 @@ fn nothing_succeeded(transcript: &str) {
 fn aim(tool: &Tool<'_>, file: &str, port: u16, socket: &str) {
     tool.edit(file, "os.environ.get(\"HOST_PORT\", \"0\")", &format!("{port}"));
     tool.edit(file, "HOST_SOCKET", socket);
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(40);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 #[test]
@@ -68,12 +59,12 @@ fn hostile_code_gets_nowhere_and_its_neighbour_does_not_notice() {
     // What it answers is its own affair; what it no longer answers is made to run again.
     assert_eq!((run.get("/broken").status, run.get("/broken").body.as_str()), (500, "harmless\n"));
     assert_ne!(run.get("/die").status, 200);
-    eventually("it does not run again", || run.get("/").body == "harmless\n");
+    wait_for("its next run", || run.get("/").body == "harmless\n");
 
     let hog = world.tool("hog", "memory-hog");
     hog.push().succeeded();
     let _ = hog.get("/eat");
-    eventually("the kill was not told", || hog.cli(&["logs"]).text.contains("killed: memory 512 MiB"));
+    wait_for("the word about the kill", || hog.cli(&["logs"]).text.contains("killed: memory 512 MiB"));
     assert_eq!(neighbour.get("/").body, "hello from stdlib-http\n");
 }
 
@@ -96,7 +87,8 @@ fn canary(world: &World) -> PathBuf {
 fn output_never_passes_for_the_platforms(liar: &Tool<'_>) {
     let began = Instant::now();
     let pushed = liar.push().succeeded().says("live      http://liar.localhost");
-    assert!(began.elapsed() < Duration::from_secs(120), "a child of the release command held the run up");
+    // The child sleeps for an hour.
+    assert!(began.elapsed() < Duration::from_secs(1200), "a child of the release command held the run up");
     let ours = |line: &str| line.strip_prefix("remote: ").unwrap_or(line).trim_end().to_owned();
     let lies: Vec<String> = pushed.text.lines().map(ours).filter(|line| line.contains("evil")).collect();
     assert!(lies.len() >= 6, "{}", &pushed.text[..pushed.text.len().min(4000)]);

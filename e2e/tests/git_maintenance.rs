@@ -7,9 +7,9 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
-use testkit::{Tool, World};
+use testkit::{Tool, World, wait_for};
 
 /// Work all the time, and nothing of a red push is kept.
 const BUSY: &str = "
@@ -29,7 +29,7 @@ fn repositories_are_repacked_under_pushes_and_clones_and_cleared_of_what_is_over
     a_red_push_is_let_go(&tool, &repository);
     what_a_crash_left_is_cleared(&tool, &repository);
     drop(tool);
-    assert!(world.log().contains("a repository was repacked"), "no repack was seen");
+    wait_for("the row of a repack", || world.log().contains("a repository was repacked"));
     assert!(!world.log().contains("a repository was not looked after"), "{}", world.log());
 }
 
@@ -69,14 +69,6 @@ fn git_in(repository: &Path, words: &[&str]) -> (bool, String) {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), text)
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < until, "{what}: not within 30 s");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn packs(repository: &Path) -> usize {
@@ -125,7 +117,7 @@ fn nothing_fails_beside_a_repack(tool: &Tool<'_>, repository: &Path) {
         for pusher in pushers {
             pusher.join().unwrap();
         }
-        eventually("a pack", || packs(repository) > 0);
+        wait_for("a pack", || packs(repository) > 0);
         done.store(true, Ordering::Relaxed);
         cloner.join().unwrap();
     });
@@ -133,14 +125,14 @@ fn nothing_fails_beside_a_repack(tool: &Tool<'_>, repository: &Path) {
     assert_eq!(listed.lines().count(), PUSHERS * PUSHES, "{listed}");
     let (clean, said) = git_in(repository, &["fsck", "--full", "--strict"]);
     assert!(clean, "{said}");
-    eventually("few packs", || packs(repository) <= 6);
+    wait_for("few packs", || packs(repository) <= 6);
 }
 
 fn a_red_push_is_let_go(tool: &Tool<'_>, repository: &Path) {
     let good = tool.git(&["rev-parse", "HEAD"]).unwrap();
     tool.write("Procfile", "web: true\nweb: false\n\u{0}");
     tool.push().failed();
-    eventually("hidden refs of what is over", || {
+    wait_for("the end of hidden refs of what is over", || {
         git_in(repository, &["for-each-ref", "refs/windlass"]).1.is_empty()
     });
     tool.git(&["reset", "--quiet", "--hard", &good]).unwrap();
@@ -163,6 +155,6 @@ fn what_a_crash_left_is_cleared(tool: &Tool<'_>, repository: &Path) {
         };
         std::os::unix::fs::chown(path, Some(user), Some(group)).unwrap();
     }
-    eventually("leftovers gone", || !lock.exists() && !upload.exists());
+    wait_for("the end of leftovers", || !lock.exists() && !upload.exists());
     tool.git_says(&["push", "windlass", "main:refs/tags/stuck"]).succeeded();
 }

@@ -2,24 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    time::{Duration, Instant},
-};
-use testkit::{Tool, World};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path};
+use testkit::{Tool, World, wait_for};
 
 const HURRIED: &str = "[releases]\nkeep = 2\n[storage]\ncollect_seconds = 1\n";
-
-fn wait_for(what: &str, seconds: u64, mut check: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(seconds);
-    while !check() {
-        assert!(Instant::now() < until, "{what} did not happen in {seconds} s");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
 
 /// The names of all published layers.
 fn layers(world: &World) -> BTreeSet<String> {
@@ -53,25 +39,26 @@ fn old_releases_go_with_their_layers_and_the_live_one_survives_every_kill() {
             // In the middle of a round, somewhere.
             let pid = rustix::process::Pid::from_raw(world.part(part).unwrap()).unwrap();
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-            wait_for("the platform's answer", 60, || {
+            wait_for("the platform's answer", || {
                 world.part(part).is_some() && tool.cli(&["status"]).status == 0
             });
         }
         // Five app layers were made. Two releases are kept, and what was live before is one of them.
-        wait_for("the end of the oldest releases", 60, || {
+        wait_for("the end of the oldest releases", || {
             tool.cli(&["releases", "--json"]).text.matches("\"removed\"").count() == 3
         });
         assert!(tool.cli(&["releases"]).text.contains("removed"));
-        wait_for("the end of their layers", 60, || {
+        wait_for("the end of their layers", || {
             waiting(&world, ".trash") == 0 && layers(&world).difference(&base).count() <= 2 + SHARED
         });
         assert_eq!(waiting(&world, ".new"), 0);
         assert!(tool.get("/").body.contains("word-5"));
         // The release is whole: a new copy starts from its layers alone.
+        let old = world.shims();
         assert_eq!(tool.cli(&["restart"]).status, 0);
-        wait_for("the restarted copy", 60, || {
-            let answer = tool.get("/");
-            answer.status == 200 && answer.body.contains("word-5")
+        wait_for("the restarted copy", || {
+            let new = world.shims();
+            new.len() == 1 && new != old && tool.get("/").body.contains("word-5")
         });
         // Nothing changed: everything that a build reuses is still there.
         say(&tool, "word-6");
@@ -79,13 +66,13 @@ fn old_releases_go_with_their_layers_and_the_live_one_survives_every_kill() {
         assert!(tool.get("/").body.contains("word-6"));
         assert_eq!(tool.cli(&["tools", "delete", "hello", "--yes"]).status, 0);
     }
-    wait_for("the end of the deleted tool's layers", 90, || layers(&world) == base);
+    wait_for("the end of the deleted tool's layers", || layers(&world) == base);
     // One that no row knows, as a killed build leaves it.
     let orphan = world.data.join(format!("layers/sha256-{}", "0".repeat(64)));
     fs::create_dir(&orphan).unwrap();
     let store = fs::metadata(world.data.join("layers")).unwrap();
     std::os::unix::fs::chown(&orphan, Some(store.uid()), Some(store.gid())).unwrap();
-    wait_for("the end of the orphan", 30, || layers(&world) == base);
+    wait_for("the end of the orphan", || layers(&world) == base);
     // What a killed worker was writing or removing is gone at the next start.
     world.down().unwrap();
     for area in [".new", ".trash"] {
@@ -95,7 +82,7 @@ fn old_releases_go_with_their_layers_and_the_live_one_survives_every_kill() {
     }
     fs::write(world.data.join("blobs/sha256/.new-half"), "x").unwrap();
     world.up().unwrap();
-    wait_for("the sweep", 30, || {
+    wait_for("the sweep", || {
         waiting(&world, ".new") == 0
             && waiting(&world, ".trash") == 0
             && !world.data.join("blobs/sha256/.new-half").exists()
@@ -190,7 +177,7 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
         let file = fs::File::create(&said).unwrap();
         let mut push =
             tool.push_command("main").stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
-        wait_for("the push's word", 60, || {
+        wait_for("the push's word", || {
             fs::read_to_string(&said).unwrap().contains("waits for space on the platform")
         });
         assert!(push.try_wait().unwrap().is_none(), "it waits");
@@ -201,7 +188,7 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
     world.down().unwrap();
     fs::write(&settings, before).unwrap();
     world.up().unwrap();
-    wait_for("the deploy of what waited", 90, || world.get("patient.localhost", "/").status == 200);
+    wait_for("the deploy of what waited", || world.get("patient.localhost", "/").status == 200);
 }
 
 /// Layers of a release that those of its tool have in common: launcher, configuration, process types, buildpacks.

@@ -7,9 +7,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
-use testkit::{Tool, World};
-
-const PATIENCE: Duration = Duration::from_secs(90);
+use testkit::{PATIENCE, Tool, World, wait_for};
 
 /// Pushes in the background.
 fn begin(tool: &Tool<'_>, refspec: &str) -> Child {
@@ -17,7 +15,7 @@ fn begin(tool: &Tool<'_>, refspec: &str) -> Child {
 }
 
 /// Waits until `windlass runs show` says this of a run.
-fn wait_for(tool: &Tool<'_>, run: u32, words: &str) {
+fn shows(tool: &Tool<'_>, run: u32, words: &str) {
     let until = Instant::now() + PATIENCE;
     loop {
         let shown = tool.cli(&["runs", "show", &run.to_string()]).text;
@@ -42,36 +40,41 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
     let greet = |from: &str, to: &str| {
         tool.edit("app.py", &format!("hello from {from}"), &format!("hello from {to}"));
     };
-    // Its release takes long enough for another push to come.
-    tool.write("Procfile", "web: python3 app.py\nrelease: sleep 6\n");
+    // Its release takes as long as another push needs to come.
+    let release = world.hold(3600);
+    tool.write("Procfile", "web: python3 app.py\nrelease: sleep 3600 || true\n");
 
     let first = begin(&tool, "main");
-    wait_for(&tool, 1, "release   running");
+    let held = release.reached();
     greet("stdlib-http", "the second");
-    tool.push().succeeded().says("run 1 of this branch ends; this push takes its place");
+    let second = begin(&tool, "main");
+    wait_for("the end of the first release", || !release.held().contains(&held));
+    let (status, said) = release.open_while(|| end(second));
+    assert!(status == 0 && said.contains("run 1 of this branch ends; this push takes its place"), "{said}");
     let (status, said) = end(first);
     assert_eq!(status, 1, "{said}");
     assert!(said.contains("a newer push or rollback took over (run 2)"), "{said}");
-    wait_for(&tool, 1, "superseded by run 2");
+    shows(&tool, 1, "superseded by run 2");
     assert_eq!(tool.get("/").body, "hello from the second\n");
 
     assert_eq!(tool.cli(&["tools", "set", "--on-new-push", "queue"]).status, 0);
     greet("the second", "the third");
     let third = begin(&tool, "main");
-    wait_for(&tool, 3, "release   running");
+    release.reached();
     // One that contains the third, one that does not.
     greet("the third", "the fourth");
     let fourth = begin(&tool, "main");
-    wait_for(&tool, 4, "waits for run 3");
+    shows(&tool, 4, "waits for run 3");
     tool.git(&["checkout", "--quiet", "-b", "aside", "main~2"]).unwrap();
     greet("the second", "the fifth");
     let fifth = begin(&tool, "aside:main");
-    wait_for(&tool, 5, "waits for run 4");
-    let (status, said) = end(third);
+    shows(&tool, 5, "waits for run 4");
+    let [third, fourth, fifth] = release.open_while(|| [third, fourth, fifth].map(end));
+    let (status, said) = third;
     assert!(status == 0 && said.contains("live "), "{said}");
-    let (status, said) = end(fourth);
+    let (status, said) = fourth;
     assert!(status == 0 && said.contains("waits until run 3 of this branch has ended"), "{said}");
-    let (status, said) = end(fifth);
+    let (status, said) = fifth;
     assert!(status == 1 && said.contains("main moved meanwhile"), "{said}");
     assert!(said.contains("git rebase FETCH_HEAD"), "{said}");
     assert_eq!(tool.get("/").body, "hello from the fourth\n");
@@ -79,14 +82,15 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
     assert!(main.starts_with(&tool.git(&["rev-parse", "main"]).unwrap()), "{main}");
 
     // What is live may be tried again; what would undo it may not, and an open run is not.
-    let again = tool.cli(&["runs", "retry", "4", "--follow"]);
+    let retry = |run: &str| release.open_while(|| tool.cli(&["runs", "retry", run, "--follow"]));
+    let again = retry("4");
     assert!(again.status == 0 && again.text.contains("run 6 tries run 4 again"), "{}", again.text);
-    let undo = tool.cli(&["runs", "retry", "2", "--follow"]);
+    let undo = retry("2");
     assert!(undo.status == 1 && undo.text.contains("main moved meanwhile"), "{}", undo.text);
     assert_eq!(tool.get("/").body, "hello from the fourth\n");
     let red = tool.cli(&["runs", "retry", "5"]);
     assert_eq!(red.status, 0, "its commit is kept although no branch names it: {}", red.text);
-    wait_for(&tool, 8, "main moved meanwhile");
+    release.open_while(|| shows(&tool, 8, "main moved meanwhile"));
     tool.git(&["checkout", "--quiet", "main"]).unwrap();
     a_store_that_is_locked_for_longer_than_a_lease_costs_no_run(&world, &tool);
 }
@@ -94,7 +98,8 @@ fn a_newer_push_takes_over_or_waits_as_the_tool_is_set_and_a_run_is_tried_again(
 fn a_store_that_is_locked_for_longer_than_a_lease_costs_no_run(world: &World, tool: &Tool<'_>) {
     tool.edit("app.py", "hello from the fourth", "hello from behind the lock");
     let push = begin(tool, "main");
-    wait_for(tool, 9, "release   running");
+    world.hold(3600).reached();
+    shows(tool, 9, "release   running");
     // A database shell that somebody left open in the middle of a transaction.
     let hold = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60); \
                 c.execute('BEGIN IMMEDIATE'); print('locked', flush=True); sys.stdin.read()";
@@ -109,6 +114,7 @@ fn a_store_that_is_locked_for_longer_than_a_lease_costs_no_run(world: &World, to
     BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "locked\n");
     let began = Instant::now();
+    world.hold(3600).let_go();
     let refused = tool.cli(&["tools", "set", "--production-branch", "main"]);
     assert!(refused.status == 8 && refused.text.contains("locked by another program"), "{}", refused.text);
     assert_eq!(tool.cli(&["runs", "list"]).status, 0, "reading goes on");

@@ -6,9 +6,8 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
 };
-use testkit::{Tool, World};
+use testkit::{Hold, Tool, World, wait_for};
 
 fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
@@ -16,26 +15,15 @@ fn kill(pid: i32) {
     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
 }
 
-fn wait_for(what: &str, seconds: u64, mut check: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(seconds);
-    while !check() {
-        assert!(Instant::now() < until, "{what} did not happen in {seconds} s");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Pushes, kills what `find` gives as soon as it is there and `after` has passed, and gives what the pusher read.
-fn push_and_kill(tool: &Tool<'_>, after: Duration, find: impl Fn() -> Option<i32>) -> String {
+/// Pushes, kills what `find` gives when the tool's program stands at `hold`, lets the next try pass, and gives what the
+/// pusher read.
+fn push_and_kill(tool: &Tool<'_>, hold: Hold<'_>, find: impl Fn() -> Option<i32>) -> String {
     thread::scope(|scope| {
         let push = scope.spawn(|| tool.push());
-        let mut found = None;
-        wait_for("what shall be killed", 60, || {
-            found = find();
-            found.is_some() || push.is_finished()
-        });
-        thread::sleep(after);
-        kill(found.expect("the push ended before"));
-        push.join().unwrap().succeeded().text
+        let held = hold.reached();
+        kill(find().expect("nothing to kill"));
+        wait_for("the end of what depended on it", || !hold.held().contains(&held));
+        hold.open_while(|| push.join().unwrap().succeeded().text)
     })
 }
 
@@ -49,10 +37,13 @@ fn told_and_tried_again(text: &str, step: &str) {
     assert!(text.contains(" live "), "{text}");
 }
 
+/// A line of Python at which the story has to let a program go on.
+const WAITS: &str = "__import__(\"subprocess\").run([\"sleep\", \"3601\"])";
+
 /// Waits until nothing but one copy of each of so many tools is there.
 fn nothing_but(world: &World, tools: usize) {
     let count = |name: &str| std::fs::read_dir(world.data.join(name)).unwrap().count();
-    wait_for("the end of all else", 30, || {
+    wait_for("the end of all else", || {
         world.shims().len() == tools
             && count("sandboxes") == tools
             && count("scratch") == 0
@@ -64,51 +55,54 @@ fn nothing_but(world: &World, tools: usize) {
 fn a_killed_shim_runtime_or_way_out_costs_a_run_one_more_try() {
     let world = World::new();
     let build = world.tool("build", "slow-build");
-    build.edit("slow/backend.py", "\"8\"", "\"3\"");
-    let moment = Duration::from_secs(1);
-    let text = push_and_kill(&build, moment, || world.workers("egress").first().copied());
+    build.edit("slow/backend.py", "\"8\"", "\"3600\"");
+    let text = push_and_kill(&build, world.hold(3600), || world.workers("egress").first().copied());
     told_and_tried_again(&text, "build");
     nothing_but(&world, 1);
 
     let release = world.tool("release", "release-green");
-    release.edit("migrate.py", "print(", "import time\n\ntime.sleep(2)\nprint(");
-    let text = push_and_kill(&release, moment, || world.shim_of("release-"));
+    release.edit("migrate.py", "print(", &format!("{WAITS}\nprint("));
+    let text = push_and_kill(&release, world.hold(3601), || world.shim_of("release-"));
     told_and_tried_again(&text, "release");
     nothing_but(&world, 2);
 
     let deploy = world.tool("deploy", "stdlib-http");
-    deploy.edit("app.py", "def main():", "def main():\n    __import__(\"time\").sleep(2)");
+    deploy.edit("app.py", "def main():", &format!("def main():\n    {WAITS}"));
     let before = world.shims();
     let started = || world.shims().into_iter().find(|shim| !before.contains(shim));
-    let in_deploy = || deploy.cli(&["runs", "show", "1"]).text.contains("deploy    running");
-    let text = push_and_kill(&deploy, Duration::ZERO, || in_deploy().then(started).flatten());
+    let text = push_and_kill(&deploy, world.hold(3601), started);
     told_and_tried_again(&text, "deploy");
     nothing_but(&world, 3);
 
-    // The runtime, in the middle of making a container: the first two that are seen.
+    // The runtime, in the middle of making a container: the first that are seen. One that was just done is no loss,
+    // so this may take more than one push.
     let made = world.tool("made", "stdlib-http");
-    let done = AtomicBool::new(false);
-    let killed = thread::scope(|scope| {
-        let hunter = scope.spawn(|| {
-            let mut killed = Vec::new();
-            while killed.len() < 2 && !done.load(Ordering::Relaxed) {
-                for pid in
-                    world.runtimes().into_iter().filter(|pid| !killed.contains(pid)).collect::<Vec<_>>()
-                {
-                    kill(pid);
-                    killed.push(pid);
-                }
-            }
-            killed.len()
-        });
-        let text = made.push().succeeded().text;
-        done.store(true, Ordering::Relaxed);
-        assert!(text.contains("the platform's fault, not yours"), "{text}");
-        hunter.join().unwrap()
+    let mut round = 0;
+    wait_for("a kill that cost a run a try", || {
+        round += 1;
+        made.write("round", &format!("{round}"));
+        let text = push_under_a_hunter(&world, &made);
+        text.contains("the platform's fault, not yours")
     });
-    assert!(killed > 0);
     nothing_but(&world, 4);
     assert_eq!(made.get("/").body, "hello from stdlib-http\n");
+}
+
+/// Pushes while the first two runtimes that are seen are killed; gives what the pusher read.
+fn push_under_a_hunter(world: &World, tool: &Tool<'_>) -> String {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut killed = Vec::new();
+            while killed.len() < 2 && !done.load(Ordering::Relaxed) {
+                let new = world.runtimes().into_iter().find(|pid| !killed.contains(pid));
+                killed.extend(new.inspect(|pid| kill(*pid)));
+            }
+        });
+        let pushed = tool.push();
+        done.store(true, Ordering::Relaxed);
+        pushed.succeeded().text
+    })
 }
 
 #[test]
@@ -124,7 +118,7 @@ fn whatever_is_killed_at_once_comes_back() {
     let old = world.shims();
     kill(old[0]);
     let answers = |tool: &Tool<'_>| tool.get("/").body == "hello from stdlib-http\n";
-    wait_for("another copy", 20, || {
+    wait_for("another copy", || {
         !world.shims().contains(&old[0]) && world.shims().len() == 2 && answers(&one) && answers(&two)
     });
 
@@ -132,7 +126,7 @@ fn whatever_is_killed_at_once_comes_back() {
     let old = world.shims();
     assert_eq!(one.cli(&["restart"]).status, 0);
     kill(world.part("serve").unwrap());
-    wait_for("the restart", 30, || {
+    wait_for("the restart", || {
         let new = world.shims();
         new.len() == 2 && old.iter().filter(|shim| new.contains(shim)).count() == 1 && answers(&one)
     });
@@ -142,7 +136,7 @@ fn whatever_is_killed_at_once_comes_back() {
     two.push().succeeded();
     let back = thread::scope(|scope| {
         let back = scope.spawn(|| two.cli(&["rollback"]));
-        wait_for("the rollback", 20, || two.cli(&["runs", "list"]).text.contains("back to v1"));
+        wait_for("the rollback", || two.cli(&["runs", "list"]).text.contains("back to v1"));
         kill(world.part("serve").unwrap());
         back.join().unwrap()
     });
@@ -152,23 +146,28 @@ fn whatever_is_killed_at_once_comes_back() {
 
     // Everything at once, in the middle of a build.
     let three = world.tool("three", "slow-build");
-    three.edit("slow/backend.py", "\"8\"", "\"3\"");
+    three.edit("slow/backend.py", "\"8\"", "\"3600\"");
+    let build = world.hold(3600);
     thread::scope(|scope| {
         let push = scope.spawn(|| three.push());
-        wait_for("the build", 60, || !world.workers("egress").is_empty());
-        thread::sleep(Duration::from_secs(1));
+        let held = build.reached();
         let parts = ["helper", "serve", "router"].map(|part| world.part(part).unwrap());
-        for pid in parts.into_iter().chain(world.workers("egress")).chain(world.shims().pop()) {
+        let kept = [world.workers("egress"), world.shim_of("build-").into_iter().collect()].concat();
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        for pid in parts.into_iter().chain(kept) {
             kill(pid);
         }
+        wait_for("the end of the build", || !build.held().contains(&held));
         // Its connection went with the router; the run goes on.
         let _ = push.join().unwrap();
     });
     let page = |tool: &str| world.try_get(&format!("{tool}.localhost"), "/").map(|answer| answer.body);
-    wait_for("all pages", 60, || {
-        ["one", "two"].iter().all(|tool| page(tool).is_some_and(|body| body.starts_with("hello")))
-            && page("three").is_some_and(|body| body == "built slowly\n")
+    build.open_while(|| {
+        wait_for("all pages", || {
+            ["one", "two"].iter().all(|tool| page(tool).is_some_and(|body| body.starts_with("hello")))
+                && page("three").is_some_and(|body| body == "built slowly\n")
+        });
     });
-    wait_for("the end of its run", 20, || three.cli(&["runs", "show", "1"]).text.contains("run 1 · live"));
+    wait_for("the end of its run", || three.cli(&["runs", "show", "1"]).text.contains("run 1 · live"));
     nothing_but(&world, 3);
 }

@@ -10,25 +10,19 @@ use std::{
     path::Path,
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
 };
-use testkit::{Loss, Tool, World};
+use testkit::{Hold, Load, Loss, Tool, World, wait_for};
 
 const PARTS: [&str; 3] = ["helper", "router", "serve"];
 
-fn wait_for(what: &str, seconds: u64, mut check: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(seconds);
-    while !check() {
-        assert!(Instant::now() < until, "{what} did not happen in {seconds} s");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Pushes in the background and waits until the build's container runs.
-fn push_until_it_builds(world: &World, tool: &Tool<'_>) -> Child {
+/// Pushes `e2e/apps/slow-build` in the background and waits until its build is in the middle; it stays there until the
+/// story lets it go on.
+fn push_until_it_builds<'a>(world: &'a World, tool: &Tool<'_>) -> (Child, Hold<'a>) {
+    tool.edit("slow/backend.py", "\"8\"", "\"3600\"");
     let push = tool.push_command("main").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_for("the build", 60, || world.shim_of("build-").is_some());
-    push
+    let build = world.hold(3600);
+    build.reached();
+    (push, build)
 }
 
 /// What the pusher read, and the exit status of git.
@@ -46,29 +40,32 @@ fn parts_are_replaced_under_load_and_nobody_notices() {
     let slow = world.tool("slow", "slow-build");
     let shims = world.shims();
     let load = steady.load(100);
+    let half = world.hold(3601);
     let download = thread::scope(|scope| {
-        let download = scope.spawn(|| steady.get("/slow?seconds=6").body);
-        thread::sleep(Duration::from_millis(300));
+        let download = scope.spawn(|| steady.get("/held?seconds=3601").body);
+        half.reached();
         for part in PARTS {
             let old = world.part(part).unwrap();
             let replaced = world.reload(part);
             assert_eq!(replaced.status, 0, "{part}: {}", replaced.text);
             assert_ne!(world.part(part).unwrap(), old, "{part}");
         }
+        half.let_go();
         download.join().unwrap()
     });
-    assert_eq!(download.lines().count(), 60);
+    assert_eq!(download, "line 0\nline 1\n");
     // A pusher hears from the serve that let the push in, while the one that took over builds and deploys.
-    let push = push_until_it_builds(&world, &slow);
+    let (push, build) = push_until_it_builds(&world, &slow);
     assert_eq!(world.reload("serve").status, 0);
     assert_eq!(world.reload("helper").status, 0);
     assert_eq!(world.reload("router").status, 0);
+    build.let_go();
     let (text, status) = ended(push);
     assert!(status == Some(0) && text.contains("live "), "{text}");
     let report = load.stop();
     assert_eq!(report.lost(), 0, "{report}");
     assert!(shims.iter().all(|shim| world.shims().contains(shim)), "every tool runs on");
-    wait_for("the end of what was replaced", 60, || PARTS.iter().all(|part| world.parts(part).len() == 1));
+    wait_for("the end of what was replaced", || PARTS.iter().all(|part| world.parts(part).len() == 1));
     let unknown = world.command().args(["reload", "/nowhere/windlass.toml"]).output().unwrap();
     assert_eq!(unknown.status.code(), Some(8));
 }
@@ -105,7 +102,7 @@ fn the_starter_becomes_another_program_under_load_and_stays_what_it_is_where_tha
     fs::copy(world.program(), &copy).unwrap();
 
     steady_load(&steady, || {
-        let push = push_until_it_builds(&world, &slow);
+        let (push, build) = push_until_it_builds(&world, &slow);
         for _ in 0..2 {
             let parts = PARTS.map(|part| world.part(part).unwrap());
             install(&world, &copy, 0o755);
@@ -123,11 +120,10 @@ fn the_starter_becomes_another_program_under_load_and_stays_what_it_is_where_tha
         let all = world.command().arg("reload").output().unwrap();
         let (said, error) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&all.stderr));
         assert!(all.status.success() && said.lines().count() == 4, "{said}{error}");
+        build.let_go();
         let (text, status) = ended(push);
         assert!(status == Some(0) && text.contains("live "), "{text}");
-        wait_for("the end of what was replaced", 60, || {
-            PARTS.iter().all(|part| world.parts(part).len() == 1)
-        });
+        wait_for("the end of what was replaced", || PARTS.iter().all(|part| world.parts(part).len() == 1));
     });
 
     // What would not do is told, and nothing changes.
@@ -177,15 +173,15 @@ fn the_starter_becomes_another_program_under_load_and_stays_what_it_is_where_tha
         let starter = Pid::from_raw(i32::try_from(world.starter().unwrap()).unwrap()).unwrap();
         install(&world, &copy, 0o755);
         kill_process(starter, Signal::HUP).unwrap();
-        wait_for("all new parts", 60, || {
+        wait_for("all new parts", || {
             starter_is_new(&world)
                 && PARTS.iter().zip(&old).all(|(part, old)| !world.parts(part).contains(old))
         });
         for part in ["helper", "serve"] {
             let old = world.part(part).unwrap();
             kill_process(Pid::from_raw(old).unwrap(), Signal::KILL).unwrap();
-            wait_for("another one", 20, || world.part(part).is_some_and(|pid| pid != old));
-            wait_for("its answer", 20, || steady.cli(&["status"]).status == 0);
+            wait_for("another one", || world.part(part).is_some_and(|pid| pid != old));
+            wait_for("its answer", || steady.cli(&["status"]).status == 0);
         }
     });
     // Their program's file is another one by now.
@@ -203,29 +199,30 @@ fn killed_parts_refuse_nobody_and_what_ran_runs_on_or_again_whatever_ended() {
     for part in ["helper", "serve", "router"] {
         let old = world.part(part).unwrap();
         kill_process(Pid::from_raw(old).unwrap(), Signal::KILL).unwrap();
-        wait_for("another one", 20, || world.part(part).is_some_and(|pid| pid != old));
-        wait_for("its answer", 20, || steady.cli(&["status"]).status == 0);
+        wait_for("another one", || world.part(part).is_some_and(|pid| pid != old));
+        wait_for("its answer", || steady.cli(&["status"]).status == 0);
     }
     let report = load.stop();
-    // Only what the killed router had in its hands is cut.
+    // Only what the killed router had in its hands is cut: of each of those who asked, one request at most.
     assert!(report.lost.keys().all(|loss| *loss == Loss::Cut), "{report}");
-    assert!(report.lost() < 20, "{report}");
+    assert!(report.lost() <= u64::try_from(Load::AT_ONCE).unwrap(), "{report}");
 
     let slow = world.tool("slow", "slow-build");
-    let push = push_until_it_builds(&world, &slow);
+    let (push, _) = push_until_it_builds(&world, &slow);
     drop(slow);
     world.down().unwrap();
     let (text, status) = ended(push);
     assert!(status == Some(1) && text.contains("goes on without you"), "{text}");
     assert!(text.contains("run 1 goes on"), "{text}");
     world.up().unwrap();
-    wait_for("the deploy", 90, || world.get("slow.localhost", "/").body == "built slowly\n");
+    world.hold(3600).let_go();
+    wait_for("the deploy", || world.get("slow.localhost", "/").body == "built slowly\n");
 
     let shims = world.shims();
     world.kill_starter().unwrap();
     assert_eq!(world.shims(), shims, "tools go on without the platform");
     world.up().unwrap();
-    wait_for("both pages", 60, || {
+    wait_for("both pages", || {
         world.try_get("steady.localhost", "/").is_some_and(|answer| answer.body.starts_with("steady"))
             && world.get("slow.localhost", "/").body == "built slowly\n"
     });
@@ -233,11 +230,9 @@ fn killed_parts_refuse_nobody_and_what_ran_runs_on_or_again_whatever_ended() {
 
     world.lose_power().unwrap();
     world.up().unwrap();
-    wait_for("both pages", 60, || {
+    wait_for("both pages", || {
         world.get("steady.localhost", "/").body.starts_with("steady")
             && world.get("slow.localhost", "/").body == "built slowly\n"
     });
-    wait_for("the end of what was left", 30, || {
-        fs::read_dir(world.data.join("sandboxes")).unwrap().count() == 2
-    });
+    wait_for("the end of what was left", || fs::read_dir(world.data.join("sandboxes")).unwrap().count() == 2);
 }

@@ -6,9 +6,9 @@ use std::{
     io::{Read, Write},
     net::TcpStream,
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::Duration,
 };
-use testkit::World;
+use testkit::{World, wait_for};
 
 /// Settings that travel with a release: a variable, a limit, a health check.
 fn settings(word: &str, memory: &str) -> String {
@@ -89,47 +89,50 @@ fn a_rollback_that_fails_or_is_overtaken_leaves_the_truth() {
     let world = World::new();
     let body = |tool: &testkit::Tool<'_>| tool.get("/").body;
 
-    // What worked once need not work for ever: v1 ends at its start from half a minute after now.
+    // What worked once need not work for ever: v1 ends at a start at which it is turned away.
     let aged = world.tool("aged", "stdlib-http");
-    let until = SystemTime::now() + Duration::from_secs(30);
-    let seconds = until.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let ends = format!("def main():\n    __import__(\"time\").time() > {seconds} and sys.exit(3)");
-    aged.edit("app.py", "def main():", &ends);
-    aged.push().succeeded();
-    aged.edit("app.py", &ends, "def main():");
+    let door = world.hold(3600);
+    let ends = "def main():\n    \
+                __import__(\"subprocess\").run([\"sleep\", \"3600\"]).returncode == -15 and sys.exit(3)";
+    aged.edit("app.py", "def main():", ends);
+    door.open_while(|| aged.push().succeeded());
+    aged.edit("app.py", ends, "def main():");
     aged.edit("app.py", "hello from stdlib-http", "good day");
     aged.push().succeeded();
 
     // One that takes its time to start, so that something can come between.
     let slow = world.tool("slow", "stdlib-http");
-    let sleeps = "def main():\n    __import__(\"time\").sleep(4)";
+    let sleeps = "def main():\n    __import__(\"subprocess\").run([\"sleep\", \"3601\"])";
+    let start = world.hold(3601);
     slow.edit("app.py", "def main():", sleeps);
-    slow.push().succeeded();
+    start.open_while(|| slow.push().succeeded());
     slow.edit("app.py", sleeps, "def main():");
     slow.edit("app.py", "hello from stdlib-http", "good day");
     slow.push().succeeded();
-    let meanwhile = |number: u32, act: &dyn Fn()| {
+    let meanwhile = |act: &dyn Fn()| {
         thread::scope(|scope| {
             let back = scope.spawn(|| slow.cli(&["rollback", "v1"]));
-            let run = number.to_string();
-            wait_for("its deploy", || slow.cli(&["runs", "show", &run]).text.contains("deploy    running"));
+            start.reached();
             act();
             let back = back.join().unwrap();
             assert_eq!(back.status, 1, "{}", back.text);
             back.text
         })
     };
-    let text = meanwhile(3, &|| assert_eq!(slow.cli(&["runs", "cancel", "3"]).status, 0));
+    let text = meanwhile(&|| assert_eq!(slow.cli(&["runs", "cancel", "3"]).status, 0));
     assert!(text.contains("cancelled after"), "{text}");
     assert_eq!(body(&slow), "good day\n");
     slow.edit("app.py", "good day", "good night");
-    let text = meanwhile(4, &|| drop(slow.push().succeeded().says("run 4")));
+    let text = meanwhile(&|| drop(slow.push().succeeded().says("run 4")));
     assert!(text.contains("a newer push or rollback took over"), "{text}");
     assert_eq!(body(&slow), "good night\n");
     wait_for("the end of all copies but one", || world.shims().len() == 2);
 
-    wait_for("half a minute", || SystemTime::now() > until + Duration::from_secs(1));
-    let back = aged.cli(&["rollback"]);
+    let back = thread::scope(|scope| {
+        let back = scope.spawn(|| aged.cli(&["rollback"]));
+        door.turn_away();
+        back.join().unwrap()
+    });
     assert_eq!(back.status, 1, "{}", back.text);
     for words in ["v1 never got healthy", "It ended with status 3 before it answered. v2 stays live."] {
         assert!(back.text.contains(words), "`{words}` is not in:\n{}", back.text);
@@ -153,22 +156,25 @@ fn under_way(world: &World, request: &str) -> (TcpStream, String) {
     (stream, String::from_utf8(head).unwrap())
 }
 
-/// A download that takes five seconds.
+/// A download that stops in its middle.
 fn download(world: &World) -> TcpStream {
-    let (stream, head) = under_way(world, "GET /slow?seconds=5 HTTP/1.1\r\nConnection: close");
+    let (stream, head) = under_way(world, "GET /held?seconds=3600 HTTP/1.1\r\nConnection: close");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    world.hold(3600).reached();
     stream
 }
 
-fn ends_whole(mut download: TcpStream) {
+/// Lets the download go on.
+fn ends_whole(world: &World, mut download: TcpStream) {
+    world.hold(3600).let_go();
     let mut body = String::new();
     download.read_to_string(&mut body).unwrap();
-    assert!(body.starts_with("line 0\n") && body.ends_with("line 49\n"), "{body}");
+    assert_eq!(body, "line 0\nline 1\n");
 }
 
 #[test]
 fn deploys_rollbacks_and_stops_lose_nothing_that_is_under_way() {
-    let world = World::with_settings("\n[releases]\ndrain_seconds = 6\n");
+    let world = World::with_settings("\n[releases]\ndrain_seconds = 15\n");
     let tool = world.tool("steady", "steady");
     tool.push().succeeded().says("v1 healthy");
 
@@ -184,10 +190,10 @@ fn deploys_rollbacks_and_stops_lose_nothing_that_is_under_way() {
     let mut echo = [0; 10];
     tunnel.read_exact(&mut echo).unwrap();
     assert_eq!(&echo, b"still here");
-    ends_whole(long);
+    ends_whole(&world, long);
     assert_eq!(tunnel.read(&mut echo).unwrap_or(0), 0, "its time is over");
     wait_for("the row about it", || {
-        tool.cli(&["logs"]).text.contains("1 request still open after 6 s, and cut")
+        tool.cli(&["logs"]).text.contains("1 request still open after 15 s, and cut")
     });
 
     let load = tool.load(100);
@@ -208,15 +214,6 @@ fn deploys_rollbacks_and_stops_lose_nothing_that_is_under_way() {
     let long = download(&world);
     assert_eq!(tool.cli(&["stop"]).status, 0);
     wait_for("the stop", || tool.get("/").status == 503);
-    ends_whole(long);
+    ends_whole(&world, long);
     wait_for("the end of the copy", || world.shims().is_empty());
-}
-
-/// Asks until it is so, for at most half a minute.
-fn wait_for(what: &str, mut check: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(30);
-    while !check() {
-        assert!(Instant::now() < until, "{what} did not happen");
-        thread::sleep(Duration::from_millis(50));
-    }
 }

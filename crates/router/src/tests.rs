@@ -17,22 +17,27 @@ use crate::{
 use model::{LogStream, Paths, ToolId};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     sync::mpsc::{Receiver, Sender, channel},
     thread,
     time::Duration,
 };
 use tokio::{runtime::Runtime, sync::watch, task::JoinHandle};
 
+/// For whatever a loaded machine does slowly.
+const WHILE: Duration = Duration::from_secs(30);
+/// Longer than any story waits, so that none depends on how fast a machine is; who tests a limit sets a short one.
 const PATIENCE: Patience = Patience {
-    head: Duration::from_millis(500),
-    connect: Duration::from_millis(500),
-    tool_answer: Duration::from_millis(600),
-    platform_answer: Duration::from_secs(5),
-    platform_restart: Duration::from_secs(2),
-    drain: Duration::from_secs(2),
-    leave: Duration::from_secs(4),
+    head: WHILE,
+    connect: WHILE,
+    tool_answer: WHILE,
+    platform_answer: WHILE,
+    platform_restart: WHILE,
+    drain: WHILE,
+    leave: WHILE,
 };
+/// Nobody listens on the lowest port of loopback.
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 /// A running router and what it needs.
 struct World {
@@ -44,6 +49,7 @@ struct World {
     /// Of routers that were replaced: their end comes with their sender's.
     left: Vec<watch::Sender<Life>>,
     router: Option<JoinHandle<()>>,
+    patience: Patience,
     generation: u64,
     tool_id: ToolId,
     place: tempfile::TempDir,
@@ -51,6 +57,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+
+    fn with_patience(patience: Patience) -> Self {
         let place = tempfile::tempdir().unwrap();
         let paths = Paths::new(place.path().join("data"), place.path().join("run"));
         let tool_id = ToolId::new();
@@ -75,6 +85,7 @@ impl World {
             life: watch::Sender::new(Life::Serving),
             left: Vec::new(),
             router: None,
+            patience,
             generation: 0,
             tool_id,
             place,
@@ -90,7 +101,8 @@ impl World {
         let config = Config { domain: "localhost".to_owned(), paths: self.paths.clone() };
         let (ready, is_ready) = channel();
         let ready = move || ready.send(()).unwrap();
-        let router = async move { serve_while(config, listener, PATIENCE, lives, ready).await.unwrap() };
+        let patience = self.patience;
+        let router = async move { serve_while(config, listener, patience, lives, ready).await.unwrap() };
         self.router = Some(self.runtime.spawn(router));
         self.life = life;
         is_ready.recv().unwrap();
@@ -136,7 +148,7 @@ impl World {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(2 * WHILE)).unwrap();
         stream
     }
 

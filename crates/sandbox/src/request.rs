@@ -229,6 +229,14 @@ pub enum GitService {
     Collect { keep_days: u32 },
 }
 
+impl GitService {
+    /// Whether it mostly waits for the run that a push sets off, which may take longer than a helper lives: such a git
+    /// goes on without the helper that started it, and ends with its pipes.
+    pub(crate) const fn outlives_helpers(&self) -> bool {
+        matches!(self, Self::ReceivePack { advertise: false })
+    }
+}
+
 /// How a sandbox's process ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {

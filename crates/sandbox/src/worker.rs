@@ -75,6 +75,8 @@ pub(crate) struct GitTask {
     pub(crate) group_id: u32,
     pub(crate) cpu_seconds: u64,
     pub(crate) file_bytes: u64,
+    /// Whether it goes on when the helper that started it is gone.
+    pub(crate) outlives_helper: bool,
 }
 
 /// The work that the calling binary does now.

@@ -89,11 +89,11 @@ fn a_program_that_is_not_in_the_image_is_told_and_does_not_hang() {
 
 #[test]
 fn what_outstays_its_wall_clock_is_ended_and_told() {
-    let kept = Kept::run(Limits { wall_seconds: Some(1), ..LIMITS }, &["/probe", "sleep", "60"]);
+    let kept = Kept::run(Limits { wall_seconds: Some(1), ..LIMITS }, &["/probe", "sleep", "600"]);
     let begun = Instant::now();
     let ended = kept.ended();
     assert_eq!((ended.status, ended.killed_by), (137, Some(KilledBy::Wall)));
-    assert!(begun.elapsed() < Duration::from_secs(5) && ended.wall_microseconds >= 1_000_000);
+    assert!(begun.elapsed() < Duration::from_secs(300) && ended.wall_microseconds >= 1_000_000);
     assert_eq!(kept.texts(Stream::Platform), ["killed: ran longer than 1 s"]);
 }
 
@@ -104,16 +104,16 @@ fn a_program_that_does_not_heed_the_first_signal_is_ended_after_the_grace() {
     let begun = Instant::now();
     kept.kill(300);
     assert_eq!(kept.ended().status, 137);
-    assert!((300..3000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
+    assert!((300..60_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
 
 #[test]
 fn a_program_that_never_thought_of_the_first_signal_does_not_sit_out_its_grace() {
-    let kept = Kept::run(LIMITS, &["/probe", "sleep", "60"]);
+    let kept = Kept::run(LIMITS, &["/probe", "sleep", "600"]);
     let begun = Instant::now();
-    kept.kill(20_000);
+    kept.kill(120_000);
     assert_eq!(kept.ended().status, 137);
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]

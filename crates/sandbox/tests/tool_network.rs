@@ -14,7 +14,7 @@ use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::fd::AsFd,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use windlass_sandbox::{
     network::{remove_instance, tool::ToolNetwork},
@@ -50,6 +50,20 @@ fn answer_tcp(namespace: &Namespace, port: u16) {
             let _ = stream.write_all(from.to_string().as_bytes());
         }
     });
+}
+
+/// For whatever a loaded machine does slowly.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a TCP service says that can be reached, however long that takes.
+fn hear(from: &Namespace, to: &str, port: u16) -> Option<String> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let heard = ask(from, to, port);
+        if heard.is_some() || Instant::now() > until {
+            return heard;
+        }
+    }
 }
 
 /// What a TCP service says; `None` when nobody answers in time.
@@ -129,14 +143,14 @@ const RULE_SPOOFED: &str = "fib saddr . iif";
 #[test]
 fn a_tool_reaches_the_public_internet_under_the_hosts_address() {
     let machine = Machine::new();
-    assert_eq!(ask(machine.tool(), PUBLIC, 80).as_deref(), Some(HOST_OUTSIDE));
+    assert_eq!(hear(machine.tool(), PUBLIC, 80).as_deref(), Some(HOST_OUTSIDE));
 }
 
 #[test]
 fn the_router_reaches_every_tool() {
     let machine = Machine::new();
     for (_, address) in &machine.tools {
-        assert!(ask(&machine.host, &address.to_string(), 8000).is_some(), "{address}");
+        assert!(hear(&machine.host, &address.to_string(), 8000).is_some(), "{address}");
     }
 }
 
@@ -152,7 +166,7 @@ fn a_tool_asks_the_machines_resolver_and_nothing_else_there() {
     });
     let answered = machine.tool().run(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket.send_to(b"question", (RESOLVER, 53)).unwrap();
         socket.recv(&mut [0; 100]).is_ok()
     });
@@ -171,7 +185,7 @@ fn a_service_of_the_host_is_out_of_reach_by_any_of_its_addresses() {
     }
     machine.without_rules(&[RULE_TO_HOST]);
     for address in [&gateway, &other_gateway, HOST_OUTSIDE] {
-        assert!(ask(machine.tool(), address, 7000).is_some(), "the twin: {address}");
+        assert!(hear(machine.tool(), address, 7000).is_some(), "the twin: {address}");
     }
 }
 
@@ -183,7 +197,7 @@ fn metadata_and_private_networks_are_out_of_reach() {
     }
     machine.without_rules(&[RULE_SPECIAL]);
     for address in SPECIAL {
-        assert!(ask(machine.tool(), address, 80).is_some(), "the twin: {address}");
+        assert!(hear(machine.tool(), address, 80).is_some(), "the twin: {address}");
     }
 }
 
@@ -194,7 +208,7 @@ fn a_neighbour_is_out_of_reach() {
     assert_eq!(ask(machine.tool(), &neighbour, 8000), None);
     // Two rules hold here: the one about tools, and the one about private networks, which the pool is part of.
     machine.without_rules(&[RULE_TO_TOOLS, RULE_SPECIAL]);
-    assert!(ask(machine.tool(), &neighbour, 8000).is_some(), "the twin");
+    assert!(hear(machine.tool(), &neighbour, 8000).is_some(), "the twin");
 }
 
 #[test]
@@ -203,7 +217,7 @@ fn the_world_does_not_reach_a_tool_past_the_router() {
     let tool = machine.tools[0].1.to_string();
     assert_eq!(ask(&machine.world, &tool, 8000), None);
     machine.without_rules(&[RULE_TO_TOOLS]);
-    assert!(ask(&machine.world, &tool, 8000).is_some(), "the twin");
+    assert!(hear(&machine.world, &tool, 8000).is_some(), "the twin");
 }
 
 #[test]
@@ -215,11 +229,11 @@ fn the_address_of_a_tool_that_has_ended_leads_nowhere() {
     machine.world.ip(&format!("addr add {address}/32 dev lo"));
     assert_eq!(ask(&machine.host, &address, 80), None);
     assert!(
-        ask(&machine.host, &machine.tools[1].1.to_string(), 8000).is_some(),
+        hear(&machine.host, &machine.tools[1].1.to_string(), 8000).is_some(),
         "others are reached as before"
     );
     machine.without_rules(&[RULE_GIVEN_UP, "reject with icmp"]);
-    assert!(ask(&machine.host, &address, 80).is_some(), "the twin");
+    assert!(hear(&machine.host, &address, 80).is_some(), "the twin");
 }
 
 #[test]
@@ -238,7 +252,7 @@ fn a_packet_under_a_neighbours_address_is_dropped() {
     };
     assert!(!arrives());
     machine.without_rules(&[RULE_SPOOFED]);
-    assert!(arrives(), "the twin");
+    assert!((0..100).any(|_| arrives()), "the twin");
 }
 
 #[test]
@@ -270,9 +284,9 @@ fn one_tool_cannot_fill_the_kernels_table_of_connections() {
     };
     flood(10_000);
     assert!(!last_arrives(30_000));
-    assert!(ask(&machine.tools[1].0, PUBLIC, 80).is_some(), "the neighbour is not held up");
+    assert!(hear(&machine.tools[1].0, PUBLIC, 80).is_some(), "the neighbour is not held up");
     machine.without_rules(&["add @connections"]);
-    assert!(last_arrives(30_001), "the twin");
+    assert!((30_001..30_101).any(last_arrives), "the twin");
 }
 
 #[test]
@@ -304,7 +318,7 @@ fn ipv6_is_off_inside_and_dropped_when_somebody_turns_it_on() {
     assert_eq!(ask(tool, "fd00::1", 7001), None);
     machine.without_rules(&["meta nfproto ipv6 drop", RULE_TO_HOST]);
     // The failed attempt has left the neighbour unresolved; the kernel asks again after a second.
-    assert!((0..8).any(|_| ask(tool, "fd00::1", 7001).is_some()), "the twin");
+    assert!(hear(tool, "fd00::1", 7001).is_some(), "the twin");
 }
 
 #[test]
@@ -315,7 +329,7 @@ fn two_instances_keep_to_themselves_and_go_alone() {
     assert_eq!(ask(stranger, &machine.tools[0].1.to_string(), 8000), None);
     assert_eq!(ask(machine.tool(), &address.to_string(), 8000), None);
     machine.host.run(|| remove_instance(Instance(0)).unwrap());
-    assert!(ask(&machine.host, &address.to_string(), 8000).is_some());
+    assert!(hear(&machine.host, &address.to_string(), 8000).is_some());
     let tables = machine.host.program(&["nft", "list", "tables"], "");
     assert_eq!(String::from_utf8(tables.stdout).unwrap(), "table inet windlass-wl1\n");
     machine.host.run(|| remove_instance(Instance(0)).unwrap());
@@ -342,14 +356,14 @@ fn a_sandbox_of_the_same_id_takes_the_place_of_what_an_earlier_one_left() {
     let again = Namespace::new();
     let address = machine.host.run(|| network(0).attach(&id("tool-a"), again.process.as_fd()).unwrap());
     assert_eq!(address, machine.tools[0].1);
-    assert_eq!(ask(&again, PUBLIC, 80).as_deref(), Some(HOST_OUTSIDE));
+    assert_eq!(hear(&again, PUBLIC, 80).as_deref(), Some(HOST_OUTSIDE));
 }
 
 #[test]
 fn rules_that_somebody_flushed_come_back_with_the_next_tool() {
     let mut machine = Machine::new();
     assert!(machine.host.program(&["nft", "flush", "ruleset"], "").status.success());
-    assert!(ask(machine.tool(), HOST_OUTSIDE, 7000).is_some());
+    assert!(hear(machine.tool(), HOST_OUTSIDE, 7000).is_some());
     machine.add_tool(0, "tool-c");
     assert_eq!(ask(machine.tool(), HOST_OUTSIDE, 7000), None);
 }

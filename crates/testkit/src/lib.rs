@@ -8,11 +8,13 @@ mod http;
 mod leaks;
 mod load;
 pub mod pack;
+mod patience;
 mod repository;
 mod world;
 
 pub use census::Census;
 pub use http::Answer;
 pub use load::{Load, LoadReport, Loss};
+pub use patience::{Hold, PATIENCE, wait_for};
 pub use repository::{Pushed, Tool};
 pub use world::{Ran, World};

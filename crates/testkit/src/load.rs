@@ -21,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Threads of each of the two kinds: so many requests may be waiting for an answer at once.
+/// Threads of each of the two kinds.
 const ASKERS: usize = 96;
 /// Their stacks hold little.
 const STACK_BYTES: usize = 256 * 1024;
@@ -36,6 +36,14 @@ pub struct Load {
     began: Instant,
     askers: Vec<thread::JoinHandle<()>>,
     asked: mpsc::Receiver<Asked>,
+    counts: Arc<Counts>,
+}
+
+/// What is known while it goes on.
+#[derive(Default)]
+struct Counts {
+    asked: AtomicU64,
+    lost: AtomicU64,
 }
 
 /// How one request ended.
@@ -60,13 +68,18 @@ struct Plan {
     /// Next request of each kind: over kept-alive connections, over one of its own.
     next: [AtomicU64; 2],
     stop: Arc<AtomicBool>,
+    counts: Arc<Counts>,
 }
 
 impl Load {
+    /// So many requests may be waiting for an answer at once.
+    pub const AT_ONCE: usize = 2 * ASKERS;
+
     /// Begins to ask `host` on this port of loopback.
     pub fn start(port: u16, host: &str, requests_per_second: u32) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let began = Instant::now();
+        let counts = Arc::new(Counts::default());
         let plan = Arc::new(Plan {
             port,
             host: host.to_owned(),
@@ -74,9 +87,10 @@ impl Load {
             every: Duration::from_secs(2) / requests_per_second.max(1),
             next: [AtomicU64::new(0), AtomicU64::new(0)],
             stop: Arc::clone(&stop),
+            counts: Arc::clone(&counts),
         });
         let (sender, asked) = mpsc::channel();
-        let askers = (0..ASKERS * 2)
+        let askers = (0..Self::AT_ONCE)
             .map(|number| {
                 let (plan, sender) = (Arc::clone(&plan), sender.clone());
                 let asker = thread::Builder::new().name("load".to_owned()).stack_size(STACK_BYTES);
@@ -85,7 +99,17 @@ impl Load {
                     .unwrap_or_else(|error| panic!("no thread for a request: {error}"))
             })
             .collect();
-        Self { stop, began, askers, asked }
+        Self { stop, began, askers, asked, counts }
+    }
+
+    /// How many requests have ended by now, one way or the other.
+    pub fn asked(&self) -> u64 {
+        self.counts.asked.load(Ordering::Relaxed)
+    }
+
+    /// How many of them were lost.
+    pub fn lost(&self) -> u64 {
+        self.counts.lost.load(Ordering::Relaxed)
     }
 
     /// Lets the last requests end and says how all of them went.
@@ -120,6 +144,8 @@ impl Plan {
             }
             let post = number % POST_EVERY == POST_EVERY - 1;
             let outcome = self.ask(kept_alive, post, number, &mut connection);
+            self.counts.asked.fetch_add(1, Ordering::Relaxed);
+            self.counts.lost.fetch_add(u64::from(outcome.is_err()), Ordering::Relaxed);
             let now = Instant::now();
             let ended =
                 Asked { kept_alive, post, time: now - due, outcome, at: now.duration_since(self.began) };

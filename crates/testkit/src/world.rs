@@ -1,6 +1,6 @@
 //! One platform of a test's own.
 
-use crate::{Answer, Census, Tool, http, leaks};
+use crate::{Answer, Census, Hold, Tool, http, leaks};
 use anyhow::{Context, Result, bail, ensure};
 use std::{
     env, fs,
@@ -211,6 +211,21 @@ impl World {
     /// Host pids of the workers of this kind: `egress`, `export`.
     pub fn workers(&self, kind: &str) -> Vec<i32> {
         self.processes(&["worker", kind])
+    }
+
+    /// Host pids of what runs with these words in this platform's sandboxes.
+    pub(crate) fn contained(&self, words: &[&str]) -> Vec<i32> {
+        let inside = leaks::contained(&self.data);
+        let asked = |process: &leaks::Process| {
+            let given = process.arguments.iter().map(String::as_str).filter(|word| !word.is_empty());
+            given.eq(words.iter().copied()) && inside.contains(&process.pid)
+        };
+        leaks::processes().into_iter().filter(asked).map(|process| process.pid).collect()
+    }
+
+    /// The point at which programs of tools run `sleep` for so many seconds.
+    pub const fn hold(&self, seconds: u32) -> Hold<'_> {
+        Hold::new(self, seconds)
     }
 
     /// Host pids of the OCI runtime while it makes containers of this platform.

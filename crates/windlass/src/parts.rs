@@ -83,7 +83,9 @@ fn helper(settings: &Settings, instance: Instance) -> Result<()> {
 
 /// Becomes readable at SIGQUIT. The helper itself is all blocking threads, which signals do not wake.
 fn told_to_leave() -> Result<OwnedFd> {
-    let (leave, told) = rustix::pipe::pipe().context("cannot hear signals")?;
+    // Closed in every program that the helper starts: one that held it, too, would keep the word from the helper.
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+    let (leave, told) = pipe.context("cannot hear signals")?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut quit = runtime.block_on(async { signal(SignalKind::quit()) }).context("cannot hear signals")?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {

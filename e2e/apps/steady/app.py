@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +22,8 @@ class Handler(BaseHTTPRequestHandler):
         asked = {name: values[0] for name, values in parse_qs(address.query).items()}
         if address.path == "/slow":
             self.slow(float(asked.get("seconds", "5")))
+        elif address.path == "/held":
+            self.held(asked.get("seconds", "3600"))
         elif address.path == "/upgrade":
             self.upgrade()
         else:
@@ -49,6 +52,16 @@ class Handler(BaseHTTPRequestHandler):
         for line in lines:
             self.wfile.write(line)
             time.sleep(0.1)
+
+    def held(self, seconds):
+        """A download that stops after its first line until a `sleep` of so many seconds has ended."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; charset=utf-8")
+        self.send_header("Content-Length", str(len(b"line 0\nline 1\n")))
+        self.end_headers()
+        self.wfile.write(b"line 0\n")
+        subprocess.run(["sleep", seconds])
+        self.wfile.write(b"line 1\n")
 
     def upgrade(self):
         """Changes to a protocol that sends back what it gets."""

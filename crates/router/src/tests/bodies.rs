@@ -1,6 +1,7 @@
 //! Bodies stream in both directions, and lengths stay true.
 
-use super::{World, read_head, status};
+use super::{PATIENCE, World, read_head, status, tool};
+use crate::{State, upstream::Patience};
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -87,19 +88,22 @@ fn what_a_tool_sends_arrives_before_it_has_ended() {
 
 #[test]
 fn an_upload_that_moves_is_not_too_slow_however_long_it_takes() {
-    let world = World::with_tool(|mut stream| {
+    let mut world = World::with_patience(Patience { tool_answer: Duration::from_secs(3), ..PATIENCE });
+    let reads_all = tool(|mut stream| {
         read_head(&mut stream);
-        stream.read_exact(&mut [0; 5]).unwrap();
+        stream.read_exact(&mut [0; 9]).unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
     });
+    world.route(State::Serving, &[reads_all]);
     let mut stream = world.connect();
     stream
         .write_all(
-            b"PUT / HTTP/1.1\r\nHost: wordcount.localhost\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+            b"PUT / HTTP/1.1\r\nHost: wordcount.localhost\r\nContent-Length: 9\r\nConnection: close\r\n\r\n",
         )
         .unwrap();
-    for byte in b"hello" {
-        std::thread::sleep(Duration::from_millis(300));
+    // In all longer than a tool may be silent; each pause is far shorter.
+    for byte in b"good day\n" {
+        std::thread::sleep(Duration::from_millis(400));
         stream.write_all(&[*byte]).unwrap();
     }
     assert!(read_head(&mut stream).starts_with("HTTP/1.1 200 "));

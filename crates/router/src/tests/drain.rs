@@ -1,10 +1,10 @@
 //! A copy is replaced: what is under way to it ends whole, what comes goes to the next one.
 
-use super::{World, echo, open_web_socket, read_head, tool};
+use super::{NOBODY, WHILE, World, echo, open_web_socket, read_head, tool};
 use crate::{Control, ControlError, Drained, State, Table};
 use std::{
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     sync::mpsc::{Receiver, channel},
     time::{Duration, Instant},
 };
@@ -75,7 +75,7 @@ fn a_download_ends_whole_before_its_copy_is_drained_and_connections_stay_open_ov
     read_head(&mut long);
 
     world.route(State::Serving, &[says("new..")]);
-    let drained = world.drain(old, Duration::from_secs(20));
+    let drained = world.drain(old, WHILE);
     assert_eq!(ask(&mut kept), "new..", "the client's connection is the same");
     assert!(drained.recv_timeout(Duration::from_millis(300)).is_err(), "the download is under way");
     assert_eq!(world.runtime.block_on(world.control().open(old)).unwrap(), 1);
@@ -83,7 +83,7 @@ fn a_download_ends_whole_before_its_copy_is_drained_and_connections_stay_open_ov
     let mut body = String::new();
     long.read_to_string(&mut body).unwrap();
     assert_eq!(body, "first last");
-    let drained = drained.recv_timeout(Duration::from_secs(10)).unwrap();
+    let drained = drained.recv_timeout(WHILE).unwrap();
     assert_eq!(drained, Drained { open: 1, cut: 0 });
     assert_eq!(world.open(), 0);
 }
@@ -97,13 +97,13 @@ fn what_outlives_the_deadline_is_cut_and_counted() {
     assert_eq!(world.open(), 2);
     world.route(State::Serving, &[says("new..")]);
     let started = Instant::now();
-    let drained = world.drain(old, Duration::from_secs(1)).recv_timeout(Duration::from_secs(10)).unwrap();
+    let drained = world.drain(old, Duration::from_secs(1)).recv_timeout(WHILE).unwrap();
     assert!(started.elapsed() >= Duration::from_secs(1), "they have their time");
     assert_eq!(drained, Drained { open: 2, cut: 2 });
     for socket in &mut sockets {
         assert_eq!(socket.read(&mut [0]).unwrap_or(0), 0, "cut");
     }
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + WHILE;
     while world.open() > 0 {
         assert!(Instant::now() < until, "nothing is counted for ever");
     }
@@ -124,9 +124,8 @@ fn a_copy_that_still_gets_requests_is_not_drained() {
 #[test]
 fn a_request_that_no_copy_has_seen_is_tried_again_and_that_is_counted() {
     let mut world = World::new();
-    let deaf = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let present = says("here.");
-    world.route(State::Serving, &[deaf, present]);
+    world.route(State::Serving, &[NOBODY, present]);
     for _ in 0..4 {
         assert_eq!(ask(&mut world.connect()), "here.");
     }

@@ -1,7 +1,7 @@
 //! A router is replaced by another on the same listener: nothing that was begun is lost, nothing that comes is refused.
 
-use super::{World, echo, listening_tool, open_web_socket, read_head, status, tool};
-use crate::State;
+use super::{PATIENCE, WHILE, World, echo, listening_tool, open_web_socket, read_head, status, tool};
+use crate::{State, upstream::Patience};
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
@@ -47,18 +47,19 @@ fn a_download_and_a_web_socket_go_on_in_the_old_router_while_the_new_one_answers
     // A copy is drained only when the old router has let go of it, too.
     let address = world.backends()[0];
     world.route(State::Stopped, &[]);
-    let drained = world.drain(address, Duration::from_secs(20));
+    let drained = world.drain(address, WHILE);
     assert!(drained.recv_timeout(Duration::from_millis(300)).is_err());
     go.send(()).unwrap();
-    let mut body = String::new();
-    long.read_to_string(&mut body).unwrap();
-    assert_eq!(body, "first last");
+    let mut body = [0; 10];
+    long.read_exact(&mut body).unwrap();
+    assert_eq!(&body, b"first last");
+    drop(long);
     socket.write_all(b"ping").unwrap();
     let mut answer = [0; 4];
     socket.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"ping");
     socket.shutdown(Shutdown::Both).unwrap();
-    let drained = drained.recv_timeout(Duration::from_secs(10)).unwrap();
+    let drained = drained.recv_timeout(WHILE).unwrap();
     assert_eq!((drained.open, drained.cut), (2, 0));
     world.runtime.block_on(old).unwrap();
 }
@@ -74,7 +75,7 @@ fn a_kept_connection_gets_one_more_answer_that_says_so_by_the_newest_table() {
     let newer = tool(answer);
     world.route(State::Serving, &[newer]);
     assert!(ask(&mut kept).contains("connection: close"));
-    assert!(heard.recv_timeout(Duration::from_secs(5)).is_ok(), "the old router has the new table, too");
+    assert!(heard.recv_timeout(WHILE).is_ok(), "the old router has the new table, too");
     assert_eq!(kept.read(&mut [0]).unwrap(), 0);
     world.runtime.block_on(old).unwrap();
     assert_eq!(status(&world.get("wordcount.localhost", "")), "200");
@@ -82,7 +83,8 @@ fn a_kept_connection_gets_one_more_answer_that_says_so_by_the_newest_table() {
 
 #[test]
 fn what_outlives_the_old_routers_time_is_cut_and_written_down() {
-    let mut world = World::with_tool(echo);
+    let mut world = World::with_patience(Patience { leave: Duration::from_secs(1), ..PATIENCE });
+    world.route(State::Serving, &[tool(echo)]);
     let mut open = open_web_socket(&world);
     let old = world.replace();
     world.runtime.block_on(old).unwrap();

@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::{State, create, facts, workers};
-use crate::request::{Answer, GitService, Request, Worker};
+use crate::request::{Answer, Request, Worker};
 use crate::wire;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use std::io;
@@ -91,10 +91,9 @@ fn converse(state: &Arc<State>, mut stream: UnixStream) {
 /// Whether a request mostly waits for something that outlives helpers: the end of a sandbox, or of the run that a push
 /// set off.
 fn only_waits(request: &Request) -> bool {
-    let receive = |service: &GitService| matches!(service, GitService::ReceivePack { advertise: false });
     match request {
         Request::Wait { .. } => true,
-        Request::Worker(Worker::Git { service, .. }) => receive(service),
+        Request::Worker(Worker::Git { service, .. }) => service.outlives_helpers(),
         _ => false,
     }
 }

@@ -157,6 +157,7 @@ fn task(state: &State, worker: &Worker) -> Result<Task, Refusal> {
             let env = git::environment(config, env)?;
             Task::Git(GitTask {
                 cpu_seconds: git::cpu_seconds(service),
+                outlives_helper: service.outlives_helpers(),
                 ..git_task(state, *tool, argv, env)?
             })
         }
@@ -198,7 +199,18 @@ fn git_task(
     let programs = [Some(state.config.hooks.clone()), program_directory].into_iter().flatten().collect();
     let program = state.config.git.clone();
     let (cpu_seconds, file_bytes) = (GIT_CPU_SECONDS, state.config.git_file_bytes);
-    Ok(GitTask { program, argv, env, repository, programs, user_id, group_id, cpu_seconds, file_bytes })
+    Ok(GitTask {
+        program,
+        argv,
+        env,
+        repository,
+        programs,
+        user_id,
+        group_id,
+        cpu_seconds,
+        file_bytes,
+        outlives_helper: false,
+    })
 }
 
 /// Outranks a tree's own `.gitattributes` (gitattributes(5)): what is built is the commit, byte for byte, with nothing

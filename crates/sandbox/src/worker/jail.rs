@@ -59,6 +59,11 @@ pub(super) fn become_git(task: &GitTask) -> EnterError {
     if let Err(error) = confine_git(task) {
         return error;
     }
+    if task.outlives_helper
+        && let Err(error) = rustix::process::set_parent_process_death_signal(None)
+    {
+        return cannot("outlive the helper")(error);
+    }
     let source = Command::new(&task.program)
         .args(&task.argv)
         .env_clear()

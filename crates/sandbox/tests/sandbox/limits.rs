@@ -102,7 +102,8 @@ async fn the_wall_clock_ends_the_whole_tree() {
     let began = Instant::now();
     let (ended, text) = world.run(&spec).await;
     assert_eq!(ended.killed_by, Some(KilledBy::Wall), "{ended:?} {text}");
-    assert!(began.elapsed() < Duration::from_secs(20));
+    // Its program would sleep for ten minutes.
+    assert!(began.elapsed() < Duration::from_secs(300));
     world.helper.remove(&spec.id).await.unwrap();
     world.assert_nothing_left(&spec.id).await;
 }

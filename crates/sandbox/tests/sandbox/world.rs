@@ -90,7 +90,7 @@ impl World {
             .spawn()
             .unwrap();
         self.process = Some(child);
-        for _ in 0..500 {
+        for _ in 0..6000 {
             if self.helper.list().await.is_ok() {
                 return;
             }
@@ -190,7 +190,7 @@ impl World {
     pub(crate) async fn until_said(&self, id: &SandboxId, words: &str) {
         let began = Instant::now();
         while !self.text(id).contains(words) {
-            assert!(began.elapsed() < Duration::from_secs(20), "never said {words:?}: {}", self.text(id));
+            assert!(began.elapsed() < Duration::from_secs(60), "never said {words:?}: {}", self.text(id));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -255,7 +255,7 @@ impl World {
             if left.is_empty() {
                 return;
             }
-            assert!(began.elapsed() < Duration::from_secs(5), "{left:#?}");
+            assert!(began.elapsed() < Duration::from_secs(60), "{left:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

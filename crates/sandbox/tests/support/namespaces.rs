@@ -26,14 +26,14 @@ impl Namespace {
             #[expect(unsafe_code, reason = "a namespace for this thread alone")]
             // SAFETY: the flag leaves the descriptor table of this thread alone.
             unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
-            Command::new("sleep").arg("120").spawn().unwrap()
+            Command::new("sleep").arg("3600").spawn().unwrap()
         });
         Self::of(keeper.join().unwrap())
     }
 
     /// The same, owned by a user namespace of its own, as a container's is.
     pub(crate) fn in_user_namespace() -> Self {
-        let words = ["--user", "--map-root-user", "--net", "sleep", "120"];
+        let words = ["--user", "--map-root-user", "--net", "sleep", "3600"];
         let keeper = Command::new("unshare").args(words).spawn().unwrap();
         let name = format!("/proc/{}/comm", keeper.id());
         while std::fs::read_to_string(&name).unwrap() != "sleep\n" {

@@ -108,7 +108,7 @@ impl Kept {
 
     /// Waits until the log holds this text.
     pub(crate) fn hears(&self, text: &str) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while !self.rows().iter().any(|(_, row)| row.contains(text)) {
             assert!(Instant::now() < deadline, "never heard {text:?} in {:?}", self.rows());
             std::thread::sleep(Duration::from_millis(10));

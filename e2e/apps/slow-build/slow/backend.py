@@ -1,7 +1,7 @@
 """A build backend (PEP 517) that sleeps."""
 
-import time
 import os
+import subprocess
 import zipfile
 
 
@@ -21,4 +21,5 @@ NAME = "slow"
 
 
 def work():
-    time.sleep(float(os.environ.get("SLOW_SECONDS", "8")))
+    # A program of its own, so that a story can find it and end it.
+    subprocess.run(["sleep", os.environ.get("SLOW_SECONDS", "8")])
