@@ -175,7 +175,8 @@ async fn logs_are_printed_cleaned_and_followed() {
 
     // It follows until it is ended, here by nobody's reading any further.
     let command = format!("{} logs -f -n 0 -t shop | head -n 1", env!("CARGO_BIN_EXE_windlass"));
-    let mut follower = pin!(desk.run("sh", &["-c", &command], &[], ""));
+    let words = ["-c", &command];
+    let mut follower = pin!(desk.run("sh", &words, &[], ""));
     let ran = loop {
         tokio::select! {
             ran = &mut follower => break ran,
