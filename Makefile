@@ -5,7 +5,7 @@ PORT ?= 8080
 SECONDS ?= 30
 TARGET ?=
 
-.PHONY: help run test soak setup build check clean bench chaos fuzz audit clients
+.PHONY: help run test soak setup build check clean bench chaos fuzz audit clients deb
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -47,3 +47,6 @@ clients: ## docker, skopeo and crane against the registry (installs them)
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check
+
+deb: ## build a Debian package (PROFILE=release, VERSION=); prints its path
+	@tools/deb.sh

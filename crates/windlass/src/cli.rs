@@ -5,6 +5,7 @@
 
 mod arguments;
 mod client;
+mod config;
 mod credentials;
 mod doctor;
 mod failure;
@@ -25,7 +26,7 @@ mod status;
 mod storage;
 mod tools;
 
-use arguments::{Arguments, Common, Verb};
+use arguments::{Arguments, Common, Config, Verb};
 use clap::Parser;
 use failure::{Failure, local};
 use model::Problem;
@@ -42,6 +43,7 @@ pub(crate) fn run() -> ExitCode {
 fn act(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Doctor => doctor::doctor(common.json),
+        Verb::Config(Config::Check { file }) => config::check(common.json, file),
         Verb::Up { config } => match crate::up::run(config) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error) => {
@@ -81,7 +83,11 @@ async fn ask(common: &Common, verb: &Verb) -> Result<ExitCode, Failure> {
         Verb::Users(verb) => people::users(common, verb).await?,
         Verb::Storage => storage::storage(common).await?,
         Verb::Scrub => return storage::scrub(common).await,
-        Verb::Doctor | Verb::Up { .. } | Verb::Reload { .. } | Verb::GitCredential { .. } => {}
+        Verb::Doctor
+        | Verb::Config(_)
+        | Verb::Up { .. }
+        | Verb::Reload { .. }
+        | Verb::GitCredential { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,13 @@
 //! Programs that only the platform starts: not in any help text, recognised by their name or first argument alone.
 
-use crate::up::hand_over;
+use crate::{settings::Settings, up::hand_over};
 use git::hook::Stage;
 use sandbox::worker::Entered;
-use std::{env, path::Path, process::ExitCode};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Runs an internal program when this process was started as one.
 pub(crate) fn run() -> Option<ExitCode> {
@@ -13,6 +17,9 @@ pub(crate) fn run() -> Option<ExitCode> {
     match Path::new(&called_as).file_name().and_then(|name| name.to_str()) {
         Some("pre-receive") => return Some(hook(Stage::PreReceive)),
         Some("proc-receive") => return Some(hook(Stage::ProcReceive)),
+        Some("windlass-generator") => {
+            return Some(crate::units::generate(Path::new(&arguments.next().unwrap_or_default())));
+        }
         _ => {}
     }
     match arguments.next()?.as_str() {
@@ -24,15 +31,22 @@ pub(crate) fn run() -> Option<ExitCode> {
     }
 }
 
-/// What `make clean` asks, `remove-instance <number> <run directory>`: a platform that was killed left its tools
-/// running, with their network and groups.
+/// What `make clean` asks, `remove-instance <number> <run directory>`, and the package, `remove-instance <windlass.toml>`:
+/// a platform that was killed, or whose units were stopped, left its tools running, with their network and groups.
 fn remove_instance(mut arguments: impl Iterator<Item = String>) -> ExitCode {
-    let number = arguments.next().and_then(|number| number.parse().ok());
-    let (Some(number), Some(run)) = (number, arguments.next()) else {
-        eprintln!("windlass remove-instance: `make clean` says which number and run directory");
+    let first = arguments.next().unwrap_or_default();
+    let named = match (first.parse(), arguments.next()) {
+        (Ok(number), Some(run)) => Some((model::Instance(number), PathBuf::from(run))),
+        _ => Settings::read(Path::new(&first)).ok().and_then(|settings| {
+            let paths = settings.paths();
+            Some((crate::lease::instance_of(&paths.data)?, paths.run))
+        }),
+    };
+    let Some((instance, run)) = named else {
+        eprintln!("windlass remove-instance: {first} names no platform of this machine");
         return ExitCode::from(2);
     };
-    match crate::up::remove_instance(model::Instance(number), Path::new(&run)) {
+    match crate::up::remove_instance(instance, &run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("windlass remove-instance: {error:#}");

@@ -94,6 +94,19 @@ impl AsFd for Lease {
     }
 }
 
+/// Where the data directory of an instance is written down.
+pub(crate) fn register_entry(instance: Instance) -> PathBuf {
+    Path::new(REGISTER).join(instance.0.to_string())
+}
+
+/// The instance of a data directory, if it ever had one.
+pub(crate) fn instance_of(data: &Path) -> Option<Instance> {
+    let all = (0..MAX_INSTANCES).map(Instance);
+    all.into_iter().find(|instance| {
+        fs::read_to_string(register_entry(*instance)).is_ok_and(|owner| Path::new(&owner) == data)
+    })
+}
+
 /// The data directories of this machine's platforms, running or not.
 pub(crate) fn data_directories() -> Vec<PathBuf> {
     let owner =

@@ -9,6 +9,7 @@ mod lease;
 mod parts;
 mod serve;
 mod settings;
+mod units;
 mod up;
 
 use std::process::ExitCode;

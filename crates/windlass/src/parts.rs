@@ -1,7 +1,12 @@
-//! The platform's parts as `windlass up` starts them: `windlass <part> <windlass.toml> <instance>`, their listening
-//! socket as standard input.
+//! The platform's parts: `windlass <part> <windlass.toml> <instance>` as `windlass up` starts them, without the instance
+//! as systemd does ([`units`]). Their listening socket is their standard input.
 
-use crate::{serve, settings::Settings, up};
+use crate::{
+    lease::{self, Lease},
+    serve,
+    settings::Settings,
+    units, up,
+};
 use anyhow::{Context, Result, bail};
 use model::Instance;
 use std::{
@@ -13,6 +18,9 @@ use std::{
 };
 use tokio::signal::unix::{SignalKind, signal};
 
+/// The instance whose ids the users of the package have (deploy/sysusers.conf).
+const UNIT_INSTANCE: Instance = Instance(0);
+
 /// Runs a part when the arguments name one.
 pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Option<ExitCode> {
     if !matches!(part, "helper" | "router" | "serve") {
@@ -20,8 +28,8 @@ pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Op
     }
     let file = arguments.next().map(PathBuf::from);
     let instance = arguments.next().and_then(|number| number.parse().ok()).map(Instance);
-    let (Some(file), Some(instance)) = (file, instance) else {
-        eprintln!("windlass {part}: parts are started by `windlass up`");
+    let Some(file) = file.filter(|_| instance.is_some() || units::under_systemd()) else {
+        eprintln!("windlass {part}: parts are started by `windlass up` or by systemd");
         return Some(ExitCode::from(2));
     };
     match start(part, &file, instance) {
@@ -33,10 +41,12 @@ pub(crate) fn run(part: &str, mut arguments: impl Iterator<Item = String>) -> Op
     }
 }
 
-fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
-    // A killed starter takes its parts along: the next one starts its own.
-    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
-        .context("cannot end with the starter")?;
+fn start(part: &str, file: &Path, instance: Option<Instance>) -> Result<()> {
+    if instance.is_some() {
+        // A killed starter takes its parts along: the next one starts its own.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))
+            .context("cannot end with the starter")?;
+    }
     let settings = Settings::read(file)?;
     let filter =
         tracing_subscriber::EnvFilter::try_new(&settings.log.level).context("windlass.toml: log.level")?;
@@ -48,7 +58,10 @@ fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
         .log_internal_errors(false)
         .init();
     match part {
-        "helper" => helper(&settings, instance),
+        "helper" => match instance {
+            Some(instance) => helper(&settings, instance),
+            None => unit_helper(&settings),
+        },
         "router" => router(&settings),
         "serve" => serve::run(&settings, UnixListener::from(socket()?), up::control::say_ready),
         _ => bail!("there is no such part"),
@@ -57,7 +70,29 @@ fn start(part: &str, file: &Path, instance: Instance) -> Result<()> {
 
 /// The socket that the starter gave as standard input.
 fn socket() -> Result<OwnedFd> {
-    rustix::io::dup(std::io::stdin()).context("the starter gave no socket")
+    // None of the programs that a part starts may answer in its place.
+    rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 3).context("the starter gave no socket")
+}
+
+/// The helper as a unit does first what `windlass up` does elsewhere, and holds the instance.
+fn unit_helper(settings: &Settings) -> Result<()> {
+    crate::serve::check(settings)?;
+    let paths = settings.paths();
+    std::fs::create_dir_all(&paths.data).with_context(|| format!("cannot make {}", paths.data.display()))?;
+    let lease = Lease::take(&paths.data)?;
+    if lease.instance != UNIT_INSTANCE {
+        bail!(
+            "{} has number {} of this machine's platforms, and the package's users have the ids of number {}: \
+             {} names the platform that has it; remove that one first",
+            paths.data.display(),
+            lease.instance.0,
+            UNIT_INSTANCE.0,
+            lease::register_entry(UNIT_INSTANCE).display()
+        );
+    }
+    let program = env::current_exe().context("cannot tell where this program lies")?;
+    up::prepare(&paths, lease.instance, &program)?;
+    helper(settings, lease.instance)
 }
 
 fn helper(settings: &Settings, instance: Instance) -> Result<()> {

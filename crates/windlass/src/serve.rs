@@ -213,11 +213,11 @@ type Tasks = JoinSet<Result<&'static str>>;
 
 /// Whether the operator's settings make a platform; the message names the key.
 pub(crate) fn check(settings: &Settings) -> Result<()> {
+    settings.check()?;
     line_settings(settings).map(drop)
 }
 
 fn line_settings(settings: &Settings) -> Result<flow::Settings> {
-    settings.runs.check()?;
     let mut hosts = Vec::new();
     for group in &settings.egress.groups {
         let rules = egress::policy::group(group);

@@ -1,6 +1,9 @@
 //! `windlass.toml`: what the operator sets. Every key has a default that suits one machine; an unknown key is an error.
 
-use anyhow::{Context, Result, ensure};
+mod check;
+
+use anyhow::{Context, Result};
+pub(crate) use check::check_file;
 use model::{Paths, limits::MIB, run::OnNewPush};
 use serde::Deserialize;
 use std::{
@@ -224,29 +227,6 @@ impl Default for Log {
     }
 }
 
-impl Runs {
-    /// Whether the numbers make a line that moves; the message names the key.
-    pub(crate) fn check(&self) -> Result<()> {
-        let within = |key: &str, value: u32, most: u32| {
-            ensure!(
-                (1..=most).contains(&value),
-                "windlass.toml: runs.{key} = {value} cannot be: it takes 1 to {most}"
-            );
-            Ok(())
-        };
-        within("parallel", self.parallel, 256)?;
-        within("per_tool", self.per_tool, 256)?;
-        within("wait_hours", self.wait_hours, 24 * 30)?;
-        ensure!(
-            self.per_tool <= self.parallel,
-            "windlass.toml: runs.per_tool = {} is more than runs.parallel = {}, which counts the steps of all tools",
-            self.per_tool,
-            self.parallel
-        );
-        Ok(())
-    }
-}
-
 impl Git {
     /// Largest file that git may write: a whole repository with what one more push brings, and as much again for
     /// what a collection cannot keep as small as it came.
@@ -313,7 +293,7 @@ mod tests {
 
     #[test]
     fn caps_that_would_hold_the_line_up_are_refused_by_name() {
-        let runs = |text: &str| toml::from_str::<Settings>(&format!("[runs]\n{text}")).unwrap().runs;
+        let runs = |text: &str| toml::from_str::<Settings>(&format!("[runs]\n{text}")).unwrap();
         assert!(runs("").check().is_ok());
         for (text, named) in [
             ("parallel = 0", "runs.parallel = 0 cannot be: it takes 1 to 256"),
@@ -329,6 +309,6 @@ mod tests {
             error.contains("supersede") && error.contains("queue") && error.contains("line 2"),
             "{error}"
         );
-        assert_eq!(runs("on_new_push = \"queue\"").on_new_push, OnNewPush::Queue);
+        assert_eq!(runs("on_new_push = \"queue\"").runs.on_new_push, OnNewPush::Queue);
     }
 }

@@ -64,8 +64,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         (lease, program, None)
     };
     let instance = lease.instance;
-    places::prepare(&paths, instance)?;
-    hooks::install(&paths, &program)?;
+    prepare(&paths, instance, &program)?;
     let (public, starter, taken) = match taken {
         Some(Taken { public, starter, parts, asker, took }) => (public, starter, Some((parts, asker, took))),
         None => (listen(&settings)?, listen_for_root(&paths)?, None),
@@ -100,6 +99,12 @@ fn listen_for_root(paths: &Paths) -> Result<std::os::unix::net::UnixListener> {
         .with_context(|| format!("cannot listen on {}", socket.display()))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Makes the directories and the git hooks of a platform, and mends what is there.
+pub(crate) fn prepare(paths: &Paths, instance: Instance, program: &Path) -> Result<()> {
+    places::prepare(paths, instance)?;
+    hooks::install(paths, program)
 }
 
 /// Ends what is left of an instance whose parts have ended, and removes what it has on the host: processes, network

@@ -82,6 +82,9 @@ pub(crate) enum Verb {
     Scrub,
     /// Judge this machine: what the platform needs of it, what is missing, how to get it.
     Doctor,
+    /// For operators: check the platform's settings before it is started with them.
+    #[command(subcommand)]
+    Config(Config),
     /// Run the platform on this machine, as root, until Ctrl-C.
     Up {
         /// What the operator sets.
@@ -104,6 +107,16 @@ pub(crate) enum Verb {
     GitCredential {
         /// `get`, `store` or `erase`; others are ignored, as git asks.
         operation: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Name every mistake with its file and line. Exit status 1 when there is one.
+    Check {
+        /// What the platform is started with.
+        #[arg(default_value = "/etc/windlass/windlass.toml", value_name = "windlass.toml")]
+        file: PathBuf,
     },
 }
 

@@ -5,6 +5,7 @@ use super::{arguments::Common, failure::Failure, server::Server};
 use crate::{
     lease,
     settings::Settings,
+    units,
     up::{Role, control},
 };
 use model::{Paths, Problem};
@@ -13,19 +14,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a platform's settings lie that was installed from a package.
-const INSTALLED: &str = "/etc/windlass/windlass.toml";
-
 /// Returns when the last new process answers. The first part that cannot be replaced ends it.
 pub(super) fn reload(common: &Common, config: Option<&Path>, only: Option<&str>) -> Result<(), Failure> {
     let paths = match config {
         Some(config) => of_settings(config)?,
         None => running(common.server.as_deref().map(str::parse).transpose()?.as_ref())?,
     };
-    let parts = [control::UP].into_iter().chain(Role::ALL.map(Role::name));
+    let by_units = units::run_the_platform(&paths);
+    if by_units && only == Some(control::UP) {
+        return Err(
+            failed("there is no `up` here", "the parts are units of systemd; name one of them").into()
+        );
+    }
+    let starter = (!by_units).then_some(control::UP);
+    let parts = starter.into_iter().chain(Role::ALL.map(Role::name));
     for part in parts.filter(|part| only.is_none_or(|only| only == *part)) {
-        let took = control::ask(&paths, part)
-            .map_err(|error| failed(format!("the {part} was not replaced"), format!("{error:#}")))?;
+        let replaced = if by_units { units::restart(part) } else { control::ask(&paths, part) };
+        let took =
+            replaced.map_err(|error| failed(format!("the {part} was not replaced"), format!("{error:#}")))?;
         println!("{part:<8} replaced in {:.1} s", took.as_secs_f64());
     }
     Ok(())
@@ -62,7 +68,7 @@ fn running(server: Option<&Server>) -> Result<Paths, Problem> {
             .find(|data| serves(data, server))
             .ok_or_else(|| which(format!("none on this machine serves {server}")))?,
         ([only], None) => only,
-        (_, None) if Path::new(INSTALLED).exists() => return of_settings(Path::new(INSTALLED)),
+        (_, None) if Path::new(units::FILE).exists() => return of_settings(Path::new(units::FILE)),
         (several, None) => {
             let places: Vec<String> = several.iter().map(|data| data.display().to_string()).collect();
             return Err(which(format!("{} run on this machine: {}", several.len(), places.join(", "))));

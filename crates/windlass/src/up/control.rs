@@ -203,8 +203,14 @@ pub(crate) fn ask(paths: &Paths, part: &str) -> Result<Duration> {
 
 /// A part's word that it answers.
 pub(crate) fn say_ready() {
-    // A starter that is gone, or does not listen for this, is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "{READY}");
+    // A starter that is gone, or does not listen for this, is no reason not to serve. Past the buffer of standard
+    // output, which would keep what nobody took until the end.
+    let _ = if crate::units::under_systemd() {
+        crate::units::say_ready()
+    } else {
+        let said = rustix::io::write(rustix::stdio::stdout(), format!("{READY}\n").as_bytes());
+        said.map(drop).map_err(std::io::Error::from)
+    };
     // Nobody reads there any more: what is ever printed goes where the log goes.
     let _ = rustix::stdio::dup2_stdout(std::io::stderr());
 }
