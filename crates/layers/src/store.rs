@@ -15,7 +15,10 @@ use crate::{
 use model::{DiffId, Digest, Paths};
 use rustix::{
     fd::OwnedFd,
-    fs::{CWD, Mode, OFlags, RenameFlags, mkdirat, openat, renameat_with, syncfs},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fsync, mkdirat, openat, renameat_with,
+        statat, syncfs,
+    },
     io::Errno,
 };
 use serde::{Deserialize, Serialize};
@@ -66,6 +69,8 @@ struct Meta {
 
 const NORMALISER: u32 = 1;
 const MAX_META_BYTES: u64 = 64 * 1024;
+/// The largest tree that is written to disk file by file.
+const SYNC_EACH_INODES: u64 = 64;
 
 /// The layer store could not be read or written.
 #[derive(Debug, Error)]
@@ -260,10 +265,9 @@ impl Store {
     }
 
     fn commit(&self, prepared: Prepared) -> Result<Published, StoreError> {
+        self.sync_prepared(&prepared)?;
         let Prepared { work, published } = prepared;
         let path = self.paths.layer(&published.diff_id);
-        // The tree's files too: a name must not come back with empty files after a power cut.
-        syncfs(&self.layers).map_err(|e| system("write to disk", &path, e.into()))?;
         let name = format!("sha256-{}", published.diff_id.hex());
         match renameat_with(CWD, work.path(), &self.layers, &name, RenameFlags::NOREPLACE) {
             Ok(()) => {
@@ -277,10 +281,22 @@ impl Store {
         Ok(published)
     }
 
+    /// A name must not come back with empty files after a power cut. A small tree is written file by file: the whole
+    /// file system would mean to wait for what everybody else on this machine is writing.
+    fn sync_prepared(&self, prepared: &Prepared) -> Result<(), StoreError> {
+        let path = prepared.work.path();
+        let synced = if prepared.published.inodes <= SYNC_EACH_INODES {
+            open_directory(CWD, path).and_then(|work| sync_each(&work))
+        } else {
+            syncfs(&self.layers)
+        };
+        synced.map_err(|errno| system("write to disk", path, errno.into()))
+    }
+
     /// Puts a layer in the place of one of this name; what was there is kept for those who run on it.
     pub(crate) fn replace(&self, diff_id: &DiffId, prepared: Prepared) -> Result<(), StoreError> {
         let path = self.paths.layer(diff_id);
-        syncfs(&self.layers).map_err(|e| system("write to disk", &path, e.into()))?;
+        self.sync_prepared(&prepared)?;
         match renameat_with(CWD, prepared.work.path(), CWD, &path, RenameFlags::EXCHANGE) {
             Ok(()) => {
                 self.sync_layers()?;
@@ -361,8 +377,30 @@ fn read_small(
     Ok(Some(bytes))
 }
 
+/// Writes every file and directory beneath a directory to disk, then the directory itself.
+fn sync_each(directory: &OwnedFd) -> Result<(), Errno> {
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => sync_each(&open_directory(directory, name)?)?,
+            FileType::RegularFile => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                fsync(openat(directory, name, flags, Mode::empty())?)?;
+            }
+            // Links and pipes are their directory's entries and nothing else.
+            _ => {}
+        }
+    }
+    fsync(directory)
+}
+
 fn sync(directory: &OwnedFd, path: &Path) -> Result<(), StoreError> {
-    rustix::fs::fsync(directory).map_err(|errno| system("write to disk", path, errno.into()))
+    fsync(directory).map_err(|errno| system("write to disk", path, errno.into()))
 }
 
 pub(crate) fn system(action: &'static str, path: &Path, source: io::Error) -> StoreError {
