@@ -217,8 +217,6 @@ pub enum GitService {
     ListTree { commit: String },
     /// `merge-base --is-ancestor <old> <new>`
     IsAncestor { old: String, new: String },
-    /// `count-objects -v`
-    CountObjects,
     /// `cat-file --batch-check` (object names on stdin)
     CheckObjects,
     /// `for-each-ref` below these names: one `<object> <ref>` a line

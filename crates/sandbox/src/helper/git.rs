@@ -59,7 +59,6 @@ pub(crate) fn argv(service: &GitService) -> Result<Vec<String>, Refusal> {
         GitService::IsAncestor { old, new } => {
             vec!["merge-base", "--is-ancestor", object(old)?, object(new)?]
         }
-        GitService::CountObjects => vec!["count-objects", "-v"],
         GitService::CheckObjects => vec!["cat-file", "--batch-check"],
         GitService::ListRefs { under } => {
             let names = under.iter().map(|name| reference(name)).collect::<Result<Vec<_>, _>>()?;
