@@ -101,8 +101,12 @@ pub(crate) async fn build(
             Err(error) => return Err(error.into()),
         }
         let made = async {
-            scratch::source(line, run, &names.source).await?;
-            scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan).await?;
+            // Both to their end: what one leaves behind is removed when nobody writes to it any more.
+            let (source, auxiliary) = tokio::join!(
+                scratch::source(line, run, &names.source),
+                scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan),
+            );
+            source.and(auxiliary)?;
             let spec = spec(line, tool, &names, layers);
             line.runtime.run(&spec, line.log_file(run.tool, &stream)?).await?;
             Ok(())
@@ -119,7 +123,6 @@ pub(crate) async fn build(
         return Err(error);
     }
     let report = export(line, run, &names, previous, &mut log).await?;
-    clean(line, run).await;
     let text = summary(words.summary, &report, Duration::from_micros(ended.wall_microseconds));
     log.say(&text);
     Ok(json!({ "line": text, "image": report.digest, "report": report, "recipe": recipe }))
@@ -131,18 +134,13 @@ pub(crate) fn report_of(outputs: &Value) -> Result<Report, StationError> {
         .map_err(|error| StationError::Inconsistent(format!("a stored build cannot be read: {error}")))
 }
 
-/// Ends and removes everything of a run's build. Called after its end and when it is cancelled; what cannot be
-/// removed now, the reconciler removes later.
+/// Ends and removes everything of a run's build. Called once its end is written down and when it fails or is cancelled;
+/// what cannot be removed now, the reconciler removes later: it looks for the sandbox, which therefore goes last.
 pub(crate) async fn clean(line: &Line, run: &Run) {
     let Ok(names) = Names::of(run) else { return };
     let there = line.runtime.list().await.unwrap_or_default().into_iter().any(|row| row.id == names.sandbox);
-    if there {
-        if let Err(error) = line.runtime.end(&names.sandbox, Duration::ZERO).await {
-            tracing::warn!(%error, "a build could not be ended");
-        }
-        if let Err(error) = line.runtime.remove(&names.sandbox).await {
-            tracing::warn!(%error, "a build's sandbox could not be removed");
-        }
+    if there && let Err(error) = line.runtime.end(&names.sandbox, Duration::ZERO).await {
+        tracing::warn!(%error, "a build could not be ended");
     }
     for tree in [&names.source, &names.auxiliary] {
         if let Err(error) = line.runtime.remove_scratch(tree).await {
@@ -151,6 +149,9 @@ pub(crate) async fn clean(line: &Line, run: &Run) {
     }
     if let Err(error) = line.store.release_layers(&names.holder).await {
         tracing::warn!(%error, "a build's layers could not be released");
+    }
+    if there && let Err(error) = line.runtime.remove(&names.sandbox).await {
+        tracing::warn!(%error, "a build's sandbox could not be removed");
     }
 }
 

@@ -52,10 +52,14 @@ pub async fn drive(line: Arc<Line>, mut stop: watch::Receiver<bool>) -> Result<(
                 let (line, stop) = (Arc::clone(&line), stop.clone());
                 let (alive, trouble) = (Arc::clone(&alive), Arc::clone(&trouble));
                 stations.spawn(async move {
-                    work(&line, step, stop, &alive, &trouble).await;
+                    let built = work(&line, step, stop, &alive, &trouble).await;
                     drop(permit);
                     // The next step of the run is ready, and there is room.
                     line.nudge.all();
+                    if let Some(run) = built {
+                        // Beside the next step: nobody waits until the build's sandbox is gone.
+                        build::clean(&line, &run).await;
+                    }
                 });
                 continue;
             }
@@ -150,20 +154,21 @@ async fn claim(
     Ok(line.store.claim_step(&claiming).await?.map(|step| (step, permit)))
 }
 
-/// One step from claim to report.
+/// One step from claim to report. Gives the run when it was built and that is written down: no other attempt will ask
+/// for its sandbox.
 async fn work(
     line: &Line,
     step: ClaimedStep,
     mut stop: watch::Receiver<bool>,
     alive: &Alive,
     trouble: &Trouble,
-) {
+) -> Option<Run> {
     let _at_work = alive.enter(step.claim.step);
     let run = match line.store.run(step.run).await {
         Ok(run) => run,
         Err(error) => {
             tracing::error!(%error, "a claimed step has no run");
-            return;
+            return None;
         }
     };
     tracing::info!(run = run.number, step = %step.kind, tool = %run.tool, "step begins");
@@ -176,7 +181,7 @@ async fn work(
         tokio::select! {
             outcome = &mut station => break outcome.unwrap_or_else(StationError::outcome),
             beat = beats(line, &step, trouble) => match beat {
-                Beat::Lost => return,
+                Beat::Lost => return None,
                 Beat::Cancel(_) if committed() => {}
                 Beat::Go | Beat::Cancel(_) => {
                     clean(line, &run, step.kind).await;
@@ -196,25 +201,31 @@ async fn work(
                 if let Err(error) = line.store.hand_back(&step.claim).await {
                     tracing::warn!(%error, "a claim could not be handed back");
                 }
-                return;
+                return None;
             }
         }
     };
-    tokio::select! {
-        () = report(line, &step, &outcome, trouble) => {
-            tracing::info!(run = run.number, step = %step.kind, "step ends");
-        }
-        () = stopped(&mut stop) => {}
-    }
+    let taken = tokio::select! {
+        taken = report(line, &step, &outcome, trouble) => taken,
+        () = stopped(&mut stop) => return None,
+    };
+    tracing::info!(run = run.number, step = %step.kind, "step ends");
+    let built = step.kind == StepKind::Build
+        && matches!(&outcome, Outcome::Done { outputs } if !build::is_reused(outputs));
+    (taken && built).then(|| run.clone())
 }
 
 /// Says how a step ended, however long the store takes nothing: an outcome is not lost because the disk was full.
-async fn report(line: &Line, step: &ClaimedStep, outcome: &Outcome, trouble: &Trouble) {
+/// False: it is not wanted, because the claim was lost.
+async fn report(line: &Line, step: &ClaimedStep, outcome: &Outcome, trouble: &Trouble) -> bool {
     loop {
         match line.store.finish_step(&step.claim, outcome).await {
-            Ok(_) => return,
+            Ok(_) => return true,
             Err(error) if error.may_pass() => trouble.meet("an outcome is not taken yet", &error),
-            Err(error) => return tracing::warn!(%error, "an outcome was not taken"),
+            Err(error) => {
+                tracing::warn!(%error, "an outcome was not taken");
+                return false;
+            }
         }
         tokio::time::sleep(BEAT).await;
     }
