@@ -94,6 +94,7 @@ async fn serve(settings: &Settings, listener: net::UnixListener, ready: fn()) ->
         max_pack_bytes: settings.git.max_pack_mebibytes * MIB,
         max_repository_bytes: settings.git.max_repository_mebibytes * MIB,
         ending: to_end,
+        nudge: Arc::clone(&nudge),
     });
     let gate = Arc::new(Gate::new(git_platform.clone()));
     let hook_socket = paths.hook_socket(std::process::id());

@@ -3,6 +3,7 @@
 use super::{push_options::Options, push_text::Follower};
 use app::{App, pushes::PushedRef, retries::Commits};
 use async_trait::async_trait;
+use flow::Nudge;
 use git::{
     Access, Arrival, Command, Grant, Lines, Platform, Refusal, Repositories, Verdict,
     repository::{GitError, PINS},
@@ -25,6 +26,7 @@ pub(super) struct GitPlatform {
     pub(super) max_repository_bytes: u64,
     /// True when this process is about to end: pushes are told how to follow their runs.
     pub(super) ending: watch::Receiver<bool>,
+    pub(super) nudge: Arc<Nudge>,
 }
 
 /// The repositories, as the application layer asks for them.
@@ -119,11 +121,14 @@ impl Platform for GitPlatform {
                         began,
                         quiet: options.quiet,
                         ending: self.ending.clone(),
+                        changed: self.nudge.follow(),
                     };
                     let refused = follower.follow(&recorded, &command.new, &notes).await;
                     if matches!(refused, Ok(None)) {
-                        // The branch holds the commit now.
-                        self.let_go(grant.tool, &pin, &command.new).await;
+                        // The branch holds the commit now. The pusher need not wait for it.
+                        let (repositories, tool, object) =
+                            (self.repositories.clone(), grant.tool, command.new.clone());
+                        tokio::spawn(async move { let_go(&repositories, tool, &pin, &object).await });
                     }
                     instead = renamed.then_some(command);
                     refused
@@ -205,7 +210,7 @@ impl GitPlatform {
         match kind.map_err(|error| unreadable(&error))? {
             Some(kind) if kind == "commit" => {}
             other => {
-                self.let_go(grant.tool, &pin, &command.new).await;
+                let_go(&self.repositories, grant.tool, &pin, &command.new).await;
                 let what = other.unwrap_or_else(|| "nothing".to_owned());
                 return Ok(Begun::Moved(Some(format!("a branch names a commit, and this is a {what}"))));
             }
@@ -217,7 +222,7 @@ impl GitPlatform {
                 Ok(Begun::Run { recorded, command, pin, notes, renamed: again })
             }
             Err(problem) => {
-                self.let_go(grant.tool, &pin, &command.new).await;
+                let_go(&self.repositories, grant.tool, &pin, &command.new).await;
                 Err(problem)
             }
         }
@@ -260,12 +265,12 @@ impl GitPlatform {
         };
         Ok(Some(words.to_owned()))
     }
+}
 
-    /// Drops a hidden ref that nobody needs any more; one that stays is found by the repository's maintenance.
-    async fn let_go(&self, tool: ToolId, pin: &str, object: &str) {
-        if let Err(error) = self.repositories.update_ref(tool, pin, NOTHING, object).await {
-            tracing::info!(%error, pin, "a hidden ref was not dropped");
-        }
+/// Drops a hidden ref that nobody needs any more; one that stays is found by the repository's maintenance.
+async fn let_go(repositories: &Repositories, tool: ToolId, pin: &str, object: &str) {
+    if let Err(error) = repositories.update_ref(tool, pin, NOTHING, object).await {
+        tracing::info!(%error, pin, "a hidden ref was not dropped");
     }
 }
 

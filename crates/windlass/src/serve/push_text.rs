@@ -16,7 +16,7 @@ use std::{
 use store::{Recorded, Run, Step};
 use tokio::sync::watch;
 
-/// Between two looks at the run.
+/// Between two looks at the run when nothing is said to have changed: what steps print is read this often.
 const PERIOD: Duration = Duration::from_millis(50);
 /// Silence after which a line says that it still goes on.
 const STILL: Duration = Duration::from_secs(15);
@@ -32,6 +32,8 @@ pub(super) struct Follower<'a> {
     pub(super) quiet: bool,
     /// True when this process is about to end.
     pub(super) ending: watch::Receiver<bool>,
+    /// Changes when a step may have ended.
+    pub(super) changed: watch::Receiver<()>,
 }
 
 impl Follower<'_> {
@@ -56,6 +58,7 @@ impl Follower<'_> {
             self.say(format!(" queue     waits until run {earlier} of this branch has ended")).await;
         }
         let mut feed = self.app.run_log(&self.grant.actor, tool.as_str(), number, None, 0, true).await?;
+        let mut changed = self.changed.clone();
         let mut told = HashSet::new();
         let mut faults = HashMap::new();
         let mut last_word = Instant::now();
@@ -117,7 +120,10 @@ impl Follower<'_> {
                 })
                 .await;
             }
-            tokio::time::sleep(PERIOD).await;
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                _ = changed.changed() => {}
+            }
         }
     }
 
