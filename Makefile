@@ -4,8 +4,9 @@ DATA ?= /var/lib/windlass-dev
 PORT ?= 8080
 SECONDS ?= 30
 TARGET ?=
+SUITE ?=
 
-.PHONY: help run test soak setup build check clean bench chaos fuzz audit clients deb
+.PHONY: help run test soak setup build check clean bench chaos fuzz audit clients deb conformance
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -44,6 +45,10 @@ fuzz: ## feed the parsers of outside bytes with what breaks them (SECONDS=30 eac
 
 clients: ## docker, skopeo and crane against the registry (installs them)
 	@tools/clients.sh
+
+conformance: ## the distribution specification's conformance suite against the registry (SUITE=its program; docs/registry.md)
+	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
+		WINDLASS_CONFORMANCE="$(SUITE)" cargo run -p windlass-e2e --example conformance
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check

@@ -27,13 +27,6 @@ pub fn batch(answer: &[u8], names: &[&str], max_bytes: u64) -> Option<BTreeMap<S
     repository::parse_batch(answer, names, max_bytes).ok()
 }
 
-/// The token in an `Authorization` header.
-pub fn token(authorization: &[u8]) -> Option<String> {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::AUTHORIZATION, HeaderValue::from_bytes(authorization).ok()?);
-    door::token(&headers)
-}
-
 /// A request's body without its gzip; `None` when it is refused.
 pub fn unzipped(body: &[u8], max_bytes: usize) -> Option<Bytes> {
     let mut headers = HeaderMap::new();

@@ -2,6 +2,7 @@
 //!
 //! Every other crate speaks in these types; start with [`name`] and [`run`](../model/run.rs).
 
+pub mod authorization;
 pub mod blob_part;
 pub mod digest;
 pub mod fault;

@@ -17,7 +17,12 @@ pub struct Timestamp(pub i64);
 impl Timestamp {
     /// Now. A clock before 1970 reads as 1970.
     pub fn now() -> Self {
-        let micros = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        Self::of(SystemTime::now())
+    }
+
+    /// A file's time, for example. Before 1970 reads as 1970.
+    pub fn of(time: SystemTime) -> Self {
+        let micros = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         Self(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 

@@ -9,6 +9,7 @@ use axum::{
 use model::Problem;
 use serde::Serialize;
 use serde_json::json;
+use std::io;
 
 /// Old clients look for it before they believe that this is a registry.
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -45,7 +46,21 @@ impl Refusal {
 
     /// A file of ours could not be used; the cause goes to the log.
     pub(crate) fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let full = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
+        if error.downcast_ref().is_some_and(full) {
+            tracing::error!(what, %error, "the disk of the registry is full");
+            return Self::disk_full();
+        }
         app::internal(what, error).into()
+    }
+
+    /// Everybody's disk, not this tool's quota. No 5xx: clients keep the sentence of one to themselves and try again.
+    pub(crate) fn disk_full() -> Self {
+        let text = "the platform's disk is full, which is not your doing: tell the operator, and push again later; \
+                    nothing of this was kept";
+        Self::new(StatusCode::FORBIDDEN, "DENIED", text)
     }
 
     pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Self {
@@ -89,12 +104,18 @@ impl From<Problem> for Refusal {
             "auth-token" => Some("invalid_token"),
             _ => None,
         };
-        Self { challenge, ..Self::new(status, code, message.replace('\n', " ")) }
+        let refusal = Self { challenge, ..Self::new(status, code, message.replace('\n', " ")) };
+        // Places among a tool's uploads come free by the minute.
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            refusal.with(header::RETRY_AFTER, "60")
+        } else {
+            refusal
+        }
     }
 }
 
 /// What every answer has; a refusal also says how to sign in, for what was asked.
-pub(crate) fn finish(app: &App, answer: Result<Response, Refusal>, asked: Option<(&str, Want)>) -> Response {
+pub(crate) fn finish(app: &App, answer: Result<Response, Refusal>, asked: &[(&str, Want)]) -> Response {
     let mut response = answer.unwrap_or_else(|refusal| {
         let body = json!({ "errors": [{ "code": refusal.code, "message": refusal.message }] });
         let mut response = json_with(refusal.status, &body, "application/json");
@@ -111,13 +132,16 @@ pub(crate) fn finish(app: &App, answer: Result<Response, Refusal>, asked: Option
     response
 }
 
-/// One challenge, since some clients read the first alone; Basic is taken everywhere as well.
-fn challenge(app: &App, asked: Option<(&str, Want)>, error: Option<&str>) -> String {
+/// One challenge, since some clients read the first alone; Basic is taken everywhere as well. Several scopes stand side
+/// by side in one value.
+fn challenge(app: &App, asked: &[(&str, Want)], error: Option<&str>) -> String {
     let addresses = app.addresses();
-    let scope = asked.map(|(name, want)| {
-        let actions = if want == Want::Push { "pull,push" } else { want.as_str() };
-        format!(",scope=\"repository:{name}:{actions}\"")
-    });
+    let scope = |(name, want): &(&str, Want)| {
+        let actions = if *want == Want::Push { "pull,push" } else { want.as_str() };
+        format!("repository:{name}:{actions}")
+    };
+    let scopes: Vec<String> = asked.iter().map(scope).collect();
+    let scope = (!scopes.is_empty()).then(|| format!(",scope=\"{}\"", scopes.join(" ")));
     let error = error.map(|error| format!(",error=\"{error}\""));
     format!(
         "Bearer realm=\"{}/v2/token\",service=\"{}\"{}{}",

@@ -3,8 +3,9 @@
 use crate::{
     Door,
     answer::{self, CONTENT_DIGEST, Refusal},
-    body,
     range::{self, Part},
+    seen::Known,
+    send,
 };
 use app::registry::ImageRepository;
 use axum::{
@@ -48,10 +49,12 @@ pub(crate) async fn get(
             return Err(refusal.with(header::CONTENT_RANGE, &format!("bytes */{length}")));
         }
     };
-    // A large one goes from the page cache to the client, without a copy through two processes.
-    let by_router = !head && sent >= ROUTER_BYTES && headers.contains_key(ACCEPTS_BLOB);
+    // A large one that was seen to be whole goes from the page cache to the client, without a copy through two processes.
+    let unseen = blob.known == Known::Nothing && sent == length;
+    let by_router = !head && !unseen && sent >= ROUTER_BYTES && headers.contains_key(ACCEPTS_BLOB);
+    let by_us = !head && !by_router;
     let mut response =
-        Response::new(if head || by_router { Body::empty() } else { body::send(blob, first, sent) });
+        Response::new(if by_us { send::send(door, digest, blob, first, sent) } else { Body::empty() });
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if by_router {

@@ -1,28 +1,21 @@
-//! Bodies on their way to and from the disk: a megabyte at a time, the next one while the last one is worked on.
+//! Bodies on their way to the disk: a megabyte at a time, the next one while the last one is written.
 
-use crate::{
-    Door,
-    answer::Refusal,
-    files::{Blob, Session},
-};
+use crate::{Door, answer::Refusal, files::Session};
 use axum::{body::Body, http::StatusCode};
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc, time::Duration};
+use futures_util::StreamExt;
+use std::{io, time::Duration};
 use tokio::{
     task::{JoinHandle, spawn_blocking},
-    time::{Instant, timeout, timeout_at},
+    time::timeout,
 };
 
-/// Read and written at a time.
+/// Written at a time.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// A client that sends nothing for this long is given up; its upload can be resumed.
 const SILENCE: Duration = Duration::from_mins(1);
 /// Bytes of one upload that may come before they are counted.
 const COUNT_EVERY_BYTES: u64 = 8 * 1024 * 1024;
-/// What of a refused body is read on, so that its client gets to read the refusal.
-const DRAIN_BYTES: u64 = 64 * 1024 * 1024;
-const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// How an upload's bytes came.
 pub(crate) struct Received {
@@ -80,28 +73,7 @@ pub(crate) async fn receive(
         }
     }
     let session = writer.end().await?;
-    if refused.is_some() {
-        drain(frames).await;
-    }
     Ok(Received { session, refused })
-}
-
-/// Reads on what nobody wants, within limits: a client that is still sending would otherwise see a broken connection
-/// in place of the refusal.
-async fn drain(mut frames: axum::body::BodyDataStream) {
-    let until = Instant::now() + DRAIN_TIME;
-    let mut left = DRAIN_BYTES;
-    while let Ok(Some(Ok(bytes))) = timeout_at(until, frames.next()).await {
-        left = left.saturating_sub(bytes.len() as u64);
-        if left == 0 {
-            return;
-        }
-    }
-}
-
-/// Drains a request's body that was refused before it was looked at.
-pub(crate) async fn pass_over(body: Body) {
-    drain(body.into_data_stream()).await;
 }
 
 /// One batch is written while the next one comes.
@@ -140,38 +112,5 @@ impl Writer {
 
 fn written(ended: Result<io::Result<Session>, tokio::task::JoinError>) -> Result<Session, Refusal> {
     let failed = |error: &(dyn std::error::Error + 'static)| Refusal::broken("writing the upload", error);
-    ended.map_err(|error| failed(&error))?.map_err(|error| {
-        // Everybody's disk, not this tool's quota.
-        if error.kind() == io::ErrorKind::StorageFull {
-            tracing::error!(%error, "the disk of the registry is full");
-            let text = "the platform's disk is full; tell the operator, and push again later";
-            return Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "DENIED", text);
-        }
-        failed(&error)
-    })
-}
-
-/// A blob's bytes from `first` on, as a body.
-pub(crate) fn send(blob: Blob, first: u64, length: u64) -> Body {
-    let file = Arc::new(blob.file);
-    let next = (length > 0).then(|| read(&file, first, length));
-    let state = (file, next, first, length);
-    Body::from_stream(stream::try_unfold(state, |(file, next, at, left)| async move {
-        let Some(next) = next else { return Ok::<_, io::Error>(None) };
-        let bytes = next.await.map_err(io::Error::other)??;
-        let (at, left) = (at + bytes.len() as u64, left - bytes.len() as u64);
-        let next = (left > 0).then(|| read(&file, at, left));
-        Ok(Some((bytes, (file, next, at, left))))
-    }))
-}
-
-fn read(file: &Arc<File>, at: u64, left: u64) -> JoinHandle<io::Result<Bytes>> {
-    let file = Arc::clone(file);
-    let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(BATCH_BYTES / 2);
-    spawn_blocking(move || {
-        let mut bytes = vec![0; wanted];
-        // A blob that became shorter cuts the connection: it must not look whole.
-        file.read_exact_at(&mut bytes, at)?;
-        Ok(bytes.into())
-    })
+    ended.map_err(|error| failed(&error))?.map_err(|error| failed(&error))
 }

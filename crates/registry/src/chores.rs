@@ -15,11 +15,25 @@ const LEFT_OVER: Duration = Duration::from_hours(6);
 /// Blobs that are looked at in one transaction: nobody else can write meanwhile.
 const AT_ONCE: u32 = 50;
 
+/// What time it is. Leases follow the steady clock. Files, and rows of what was let go of, carry the wall clock's time:
+/// when that was set meanwhile, the earlier of the two is the one that errs by keeping.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    pub steady: Timestamp,
+    pub wall: Timestamp,
+}
+
 impl Door {
     /// Does its rounds until told to stop. Two processes may do them at once.
     pub async fn keep(self, mut stop: watch::Receiver<bool>) {
+        let mut renewed = false;
         loop {
-            if let Err(problem) = self.round(Timestamp::now(), GRACE).await {
+            // The clock by which the process before wrote leases is not ours: those begin anew.
+            if !renewed {
+                renewed = self.app.renew_leases().await.is_ok();
+            }
+            let clocks = Clocks { steady: Timestamp::steady(), wall: Timestamp::now() };
+            if renewed && let Err(problem) = self.round(clocks, GRACE).await {
                 tracing::warn!(%problem, "a round of the registry's chores was not finished");
             }
             tokio::select! {
@@ -30,19 +44,21 @@ impl Door {
     }
 
     /// One round, at this time: what was let go of longer than `grace` ago goes.
-    pub async fn round(&self, now: Timestamp, grace: Duration) -> Result<(), Problem> {
-        for id in self.app.expire_uploads(now).await? {
+    pub async fn round(&self, clocks: Clocks, grace: Duration) -> Result<(), Problem> {
+        let written_before =
+            |age: Duration| Timestamp(clocks.steady.min(clocks.wall).0 - Timestamp(0).plus(age).0);
+        for id in self.app.expire_uploads(clocks.steady).await? {
             self.files.discard(&id).map_err(|error| app::internal("removing an upload", &error))?;
         }
-        let files = Arc::clone(&self.files);
-        let swept = tokio::task::spawn_blocking(move || files.sweep(LEFT_OVER)).await;
+        let (files, left_over) = (Arc::clone(&self.files), written_before(LEFT_OVER));
+        let swept = tokio::task::spawn_blocking(move || files.sweep(left_over)).await;
         swept
             .map_err(io::Error::other)
             .and_then(|swept| swept)
             .map_err(|error| app::internal("removing old uploads", &error))?;
-        let before = Timestamp(now.0 - Timestamp(0).plus(grace).0);
+        let before = written_before(grace);
         let files: Arc<Files> = Arc::clone(&self.files);
-        let remove = move |digest: &Digest| files.remove_older(digest, grace);
+        let remove = move |digest: &Digest| files.remove_older(digest, before);
         while self.app.remove_loose_blobs(before, AT_ONCE, &remove).await? == AT_ONCE {}
         Ok(())
     }

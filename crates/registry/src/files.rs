@@ -3,7 +3,8 @@
 //! An upload is a file of its own beside the blobs; it becomes one by a rename. Whoever works on one locks it, so that
 //! two requests on the same upload, or two processes during a hand-over, never write side by side.
 
-use model::{Digest, Paths};
+use crate::seen::{Known, Seen, Stamp};
+use model::{Digest, Paths, Timestamp};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -13,7 +14,6 @@ use std::{
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 use thiserror::Error;
 
@@ -26,12 +26,15 @@ pub(crate) struct Files {
     paths: Paths,
     /// Of uploads that nobody works on now: how far each was hashed.
     hashes: Mutex<HashMap<String, (u64, Sha256)>>,
+    pub(crate) seen: Seen,
 }
 
 /// A blob, open.
 pub(crate) struct Blob {
     pub(crate) file: File,
     pub(crate) length: u64,
+    pub(crate) stamp: Stamp,
+    pub(crate) known: Known,
 }
 
 /// An upload that this request alone works on.
@@ -56,10 +59,11 @@ pub(crate) enum SessionError {
 
 impl Files {
     pub(crate) fn new(paths: &Paths) -> Self {
-        Self { paths: paths.clone(), hashes: Mutex::default() }
+        Self { paths: paths.clone(), hashes: Mutex::default(), seen: Seen::default() }
     }
 
-    /// `None`: absent, or not of the length that its row says, which is told to the operator: half a blob is none.
+    /// `None`: absent, not of the length that its row says, or seen to be damaged. The operator is told: half a blob is
+    /// none.
     pub(crate) fn blob(&self, digest: &Digest, length: Option<u64>) -> io::Result<Option<Blob>> {
         let file = match File::open(self.paths.blob(digest)) {
             Ok(file) => file,
@@ -69,12 +73,18 @@ impl Files {
             }
             Err(error) => return Err(error),
         };
-        let found = file.metadata()?.len();
+        let metadata = file.metadata()?;
+        let (found, stamp) = (metadata.len(), Stamp::of(&metadata));
         if length.is_some_and(|length| length != found) {
             tracing::error!(%digest, found, ?length, "a blob is damaged: its length is not the one that was stored");
             return Ok(None);
         }
-        Ok(Some(Blob { file, length: found }))
+        let known = self.seen.of(digest, stamp);
+        if known == Known::Damaged {
+            tracing::error!(%digest, "a damaged blob was asked for; a push or a build of it puts it right");
+            return Ok(None);
+        }
+        Ok(Some(Blob { file, length: found, stamp, known }))
     }
 
     /// A small blob, whole; `None` when it is absent or its content is not what its name says.
@@ -153,36 +163,37 @@ impl Files {
     /// The upload becomes the blob of this digest, which its content must have, and is on disk. Its row comes first:
     /// from then on no clearing-up removes a file of that name.
     pub(crate) fn publish(&self, session: Session, digest: &Digest) -> io::Result<()> {
-        let Session { id, file, length, .. } = session;
+        let Session { id, file, .. } = session;
         let (from, to) = (self.upload_path(&id), self.paths.blob(digest));
         // Builds read blobs under other ids.
         file.set_permissions(Permissions::from_mode(0o644))?;
-        let there = fs::metadata(&to).ok().map(|metadata| metadata.len());
-        if there == Some(length) {
+        let there = fs::metadata(&to).ok().map(|metadata| Stamp::of(&metadata));
+        if there.is_some_and(|stamp| self.seen.of(digest, stamp) == Known::Whole) {
             fs::remove_file(&from)?;
             // Whoever wrote it may not have come to this yet.
             return File::open(&to)?.sync_all();
         }
         if there.is_some() {
-            // A damaged one is replaced, and by nothing that a power cut could damage too.
+            // Nobody knows whether it is whole. It is replaced by nothing that a power cut could damage.
             file.sync_all()?;
         } else if let Some(directory) = to.parent().filter(|directory| !directory.exists()) {
             DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
         }
         fs::rename(&from, &to)?;
         // Brings the new name to disk together with the bytes (ext4, XFS and Btrfs log both at once).
-        file.sync_all()
+        file.sync_all()?;
+        self.seen.note(digest, Stamp::of(&file.metadata()?), Known::Whole);
+        Ok(())
     }
 
-    /// Removes a blob's file, unless it was written less than `age` ago; absent is fine.
-    pub(crate) fn remove_older(&self, digest: &Digest, age: Duration) -> io::Result<bool> {
+    /// Removes a blob's file if it was written before that time; absent is fine.
+    pub(crate) fn remove_older(&self, digest: &Digest, before: Timestamp) -> io::Result<bool> {
         let path = self.paths.blob(digest);
         let written = match fs::metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             metadata => metadata?.modified()?,
         };
-        // A clock that went back makes everything new: then nothing goes.
-        if written.elapsed().map_or(true, |since| since < age) {
+        if Timestamp::of(written) > before {
             return Ok(false);
         }
         fs::remove_file(&path)?;
@@ -191,11 +202,11 @@ impl Files {
     }
 
     /// Removes files of uploads that no row knows any more: a process was killed between the two.
-    pub(crate) fn sweep(&self, older_than: Duration) -> io::Result<()> {
+    pub(crate) fn sweep(&self, before: Timestamp) -> io::Result<()> {
         for entry in fs::read_dir(self.paths.uploads())? {
             let entry = entry?;
             let changed = entry.metadata()?.modified()?;
-            if changed.elapsed().is_ok_and(|age| age > older_than) {
+            if Timestamp::of(changed) < before {
                 fs::remove_file(entry.path())?;
             }
         }

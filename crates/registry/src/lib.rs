@@ -15,6 +15,8 @@ mod path;
 mod query;
 mod range;
 mod referrers;
+mod seen;
+mod send;
 mod tags;
 mod token;
 mod uploads;
@@ -29,6 +31,7 @@ use axum::{
     response::Response,
     routing::{any, get},
 };
+pub use chores::Clocks;
 use files::Files;
 use model::Paths;
 use path::Target;
@@ -66,14 +69,14 @@ async fn base(State(door): State<Door>, request: Request<Body>) -> Response {
         Ok(_) => Ok(answer::json(&serde_json::json!({}))),
         Err(refusal) => Err(refusal),
     };
-    answer::finish(&door.app, answer, None)
+    answer::finish(&door.app, answer, &[])
 }
 
 async fn answer(State(door): State<Door>, request: Request<Body>) -> Response {
     let (parts, body) = request.into_parts();
-    let asked = match path::read(parts.uri.path()) {
+    let asked = match path::read(parts.uri.path(), &parts.method) {
         Ok(asked) => asked,
-        Err(refusal) => return answer::finish(&door.app, Err(refusal), None),
+        Err(refusal) => return answer::finish(&door.app, Err(refusal), &[]),
     };
     let want = match parts.method {
         Method::GET | Method::HEAD => Want::Pull,
@@ -82,8 +85,12 @@ async fn answer(State(door): State<Door>, request: Request<Body>) -> Response {
     };
     // A session is asked about by whoever pushes.
     let want = if matches!(asked.target, Target::Upload(_)) { Want::Push } else { want };
+    let source = uploads::source(&asked.target, &parts);
     let answer = act(&door, &asked, want, parts, body).await;
-    answer::finish(&door.app, answer, Some((&asked.name, want)))
+    // Whoever mounts needs a token for both.
+    let mut scopes = vec![(asked.name.as_str(), want)];
+    scopes.extend(source.iter().map(|source| (source.as_str(), Want::Pull)));
+    answer::finish(&door.app, answer, &scopes)
 }
 
 async fn act(

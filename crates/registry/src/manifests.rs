@@ -122,7 +122,6 @@ async fn read(body: Body) -> Result<Vec<u8>, Refusal> {
     while let Some(frame) = frames.next().await {
         let frame = frame.map_err(|_| Refusal::bad("MANIFEST_INVALID", "the manifest broke off"))?;
         if bytes.len() + frame.len() > MAX_DOCUMENT_BYTES {
-            crate::body::pass_over(Body::from_stream(frames)).await;
             let text = "a manifest may have 4 MiB";
             return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", text));
         }

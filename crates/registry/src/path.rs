@@ -2,7 +2,7 @@
 
 use crate::answer::Refusal;
 use app::registry::{Reference, is_repository_name};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use model::Digest;
 use percent_encoding::percent_decode_str;
 
@@ -26,8 +26,9 @@ pub(crate) enum Target {
 }
 
 /// # Errors
-/// 404 for what no path of the specification looks like, 400 for names, tags and digests that cannot be.
-pub(crate) fn read(path: &str) -> Result<Asked, Refusal> {
+/// 404 for what no path of the specification looks like, 400 for names, tags and digests that cannot be. A tag that
+/// cannot be is just not there for who does not push it.
+pub(crate) fn read(path: &str, method: &Method) -> Result<Asked, Refusal> {
     let rest = path.strip_prefix("/v2/").unwrap_or(path);
     let parts = rest.split('/').map(decode).collect::<Result<Vec<String>, Refusal>>()?;
     let words: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -35,7 +36,7 @@ pub(crate) fn read(path: &str) -> Result<Asked, Refusal> {
         [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", ""] => (name, Target::Uploads),
         [name @ .., "blobs", "uploads", id] => (name, Target::Upload(upload_id(id)?)),
         [name @ .., "blobs", digest] => (name, Target::Blob(self::digest(digest)?)),
-        [name @ .., "manifests", reference] => (name, Target::Manifest(self::reference(reference)?)),
+        [name @ .., "manifests", reference] => (name, Target::Manifest(self::reference(reference, method)?)),
         [name @ .., "tags", "list"] => (name, Target::Tags),
         [name @ .., "referrers", digest] => (name, Target::Referrers(self::digest(digest)?)),
         _ => {
@@ -61,14 +62,37 @@ fn decode(part: &str) -> Result<String, Refusal> {
 }
 
 /// # Errors
-/// The platform keeps SHA-256 alone; every other algorithm is refused by name.
+/// The platform keeps SHA-256 alone; every other algorithm is refused by name. The image specification asks for no more
+/// (descriptor.md, "Registered algorithms": SHA-512 is optional).
 pub(crate) fn digest(text: &str) -> Result<Digest, Refusal> {
-    text.parse().map_err(|error: model::digest::BadDigest| Refusal::bad("DIGEST_INVALID", error.to_string()))
+    text.parse().map_err(|error: model::digest::BadDigest| {
+        let word = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        match text.split_once(':') {
+            Some((algorithm, _)) if algorithm != "sha256" && algorithm.len() <= 16 && word(algorithm) => {
+                other_algorithm(algorithm)
+            }
+            _ => Refusal::bad("DIGEST_INVALID", error.to_string()),
+        }
+    })
+}
+
+/// For an algorithm that is none of ours.
+pub(crate) fn other_algorithm(algorithm: &str) -> Refusal {
+    let text = format!(
+        "this registry keeps no `{algorithm}` digests: push and pull by `sha256:` and 64 lower-case hex digits"
+    );
+    Refusal::bad("DIGEST_INVALID", text)
 }
 
 /// A reference is a digest exactly if it holds a colon (distribution-spec, "Pulling manifests").
-fn reference(text: &str) -> Result<Reference, Refusal> {
-    if text.contains(':') { digest(text).map(Reference::Digest) } else { tag(text).map(Reference::Tag) }
+fn reference(text: &str, method: &Method) -> Result<Reference, Refusal> {
+    if text.contains(':') {
+        return digest(text).map(Reference::Digest);
+    }
+    let unknown = |_| Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "no tag can have this name");
+    let tag = tag(text);
+    let tag = if *method == Method::PUT { tag } else { tag.map_err(unknown) };
+    tag.map(Reference::Tag)
 }
 
 /// # Errors
@@ -96,23 +120,24 @@ mod tests {
     use super::*;
 
     fn code(path: &str) -> &'static str {
-        read(path).map_or_else(|refusal| refusal.code(), |_| "fine")
+        read(path, &Method::PUT).map_or_else(|refusal| refusal.code(), |_| "fine")
     }
 
     #[test]
     fn a_path_is_read_from_its_right_end() {
         let hex = "a".repeat(64);
-        let asked = read(&format!("/v2/a/blobs/uploads/b/manifests/sha256:{hex}")).ok().unwrap();
+        let asked =
+            read(&format!("/v2/a/blobs/uploads/b/manifests/sha256:{hex}"), &Method::GET).ok().unwrap();
         assert_eq!(asked.name, "a/blobs/uploads/b");
         assert_eq!(
             asked.target,
             Target::Manifest(Reference::Digest(format!("sha256:{hex}").parse().unwrap()))
         );
-        assert_eq!(read("/v2/tags/tags/list").ok().unwrap().name, "tags");
-        assert_eq!(read("/v2/a/b/blobs/uploads/").ok().unwrap().target, Target::Uploads);
-        assert_eq!(read("/v2/a/b/blobs/uploads").ok().unwrap().target, Target::Uploads);
+        assert_eq!(read("/v2/tags/tags/list", &Method::GET).ok().unwrap().name, "tags");
+        assert_eq!(read("/v2/a/b/blobs/uploads/", &Method::GET).ok().unwrap().target, Target::Uploads);
+        assert_eq!(read("/v2/a/b/blobs/uploads", &Method::GET).ok().unwrap().target, Target::Uploads);
         assert_eq!(
-            read(&format!("/v2/a/blobs/sha256%3A{hex}")).ok().unwrap().target,
+            read(&format!("/v2/a/blobs/sha256%3A{hex}"), &Method::GET).ok().unwrap().target,
             Target::Blob(format!("sha256:{hex}").parse().unwrap())
         );
     }
@@ -148,5 +173,7 @@ mod tests {
         for (path, expected) in cases {
             assert_eq!(code(&path), expected, "{path}");
         }
+        let asked = read("/v2/a/manifests/.x", &Method::GET).map_err(|refusal| refusal.code());
+        assert_eq!(asked, Err("MANIFEST_UNKNOWN"));
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn by_query(State(door): State<Door>, request: Request<Body>) -
         let query = Query::of(&parts.uri);
         issue(&door, &asker, query.all("scope")).await
     };
-    answer::finish(&door.app, issued.await, None)
+    answer::finish(&door.app, issued.await, &[])
 }
 
 /// `POST /v2/token` with the token as a password in the form.
@@ -45,7 +45,7 @@ pub(crate) async fn by_form(State(door): State<Door>, request: Request<Body>) ->
         let asker = door.app.registry_asker(token.as_deref()).await?;
         issue(&door, &asker, form.all("scope")).await
     };
-    answer::finish(&door.app, issued.await, None)
+    answer::finish(&door.app, issued.await, &[])
 }
 
 async fn issue(

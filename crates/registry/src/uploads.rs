@@ -5,19 +5,20 @@ use crate::{
     Door,
     answer::{self, Refusal, UPLOAD_ID},
     blobs::text,
-    body::{self, Received, receive},
+    body::{Received, receive},
     files::{Session, SessionError},
-    path,
+    path::{self, Target},
     query::Query,
     range,
 };
 use app::registry::{ImageRepository, MAX_BLOB_BYTES, RegistryAsker, Want};
 use axum::{
     body::Body,
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::Response,
 };
 use model::Digest;
+use std::io;
 use tokio::task::spawn_blocking;
 
 /// A blob that comes in one request and is not longer needs no session.
@@ -35,7 +36,8 @@ pub(crate) async fn begin(
     if let Some(algorithm) = query.one("digest-algorithm")?
         && algorithm != "sha256"
     {
-        return Err(Refusal::bad("DIGEST_INVALID", "this registry keeps sha256 alone"));
+        let shown: String = algorithm.chars().take(16).collect();
+        return Err(path::other_algorithm(&shown));
     }
     if let (Some(digest), Some(from)) = (query.one("mount")?, query.one("from")?)
         && let Some(mounted) = mount(door, asker, repository, digest, from).await?
@@ -46,14 +48,17 @@ pub(crate) async fn begin(
     let length = length(&parts.headers)?;
     let id = uuid::Uuid::now_v7().to_string();
     let small = digest.is_some() && length.is_some_and(|length| length <= SMALL_BYTES);
-    if let Err(problem) = door.app.check_room(repository, length.unwrap_or(0)).await {
-        body::pass_over(body).await;
-        return Err(problem.into());
-    }
+    door.app.check_room(repository, length.unwrap_or(0)).await?;
     if !small {
         door.app.open_upload(repository, &id).await?;
     }
-    let session = door.files.begin(&id).map_err(|error| unusable(&error))?;
+    let session = match door.files.begin(&id) {
+        Ok(session) => session,
+        Err(error) => {
+            drop_upload(door, &id, !small).await;
+            return Err(unusable(&error));
+        }
+    };
     let Some(digest) = digest else {
         door.files.pause(session);
         return Ok(progressing(StatusCode::ACCEPTED, repository, &id, 0));
@@ -69,6 +74,14 @@ pub(crate) async fn begin(
         }
     };
     keep(door, repository, session, &digest, !small).await
+}
+
+/// From which repository a request wants to mount.
+pub(crate) fn source(target: &Target, parts: &Parts) -> Option<String> {
+    let mounts = *target == Target::Uploads && parts.method == Method::POST;
+    let query = mounts.then(|| Query::of(&parts.uri))?;
+    let from = query.one("mount").ok()?.and(query.one("from").ok()?)?;
+    app::registry::is_repository_name(from).then(|| from.to_owned())
 }
 
 /// `None`: it cannot be had from there, for whatever reason; the client uploads it then.
@@ -194,12 +207,19 @@ async fn go_on(
         Ok(counted) => counted,
         Err(refusal) => {
             door.files.pause(session);
-            body::pass_over(body).await;
             return Err(refusal);
         }
     };
     let room = length.unwrap_or(u64::MAX).min(MAX_BLOB_BYTES.saturating_sub(before));
-    let Received { session, refused } = receive(door, session, body, room, Some(counted)).await?;
+    let received = receive(door, session, body, room, Some(counted)).await;
+    let Received { session, refused } = match received {
+        Ok(received) => received,
+        // Nobody knows what of it is on disk.
+        Err(refusal) => {
+            drop_upload(door, id, true).await;
+            return Err(refusal);
+        }
+    };
     let kept =
         if session.length == counted { Ok(()) } else { door.app.upload_received(id, session.length).await };
     match (refused, kept) {
@@ -246,8 +266,15 @@ async fn keep(
     }
     let (files, named) = (door.files.clone(), *digest);
     let published = spawn_blocking(move || files.publish(session, &named)).await;
-    let failed = |error: &(dyn std::error::Error + 'static)| Refusal::broken("keeping the blob", error);
-    published.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+    if let Err(error) = published.map_err(io::Error::other).and_then(|published| published) {
+        // The row goes with the file that did not come; when another push brought that, both stay.
+        drop_upload(door, &id, false).await;
+        let there = door.files.blob(digest, None).is_ok_and(|blob| blob.is_some());
+        if !there && let Err(problem) = door.app.drop_blob(repository, digest).await {
+            tracing::warn!(%problem, %digest, "a blob that was not kept still counts until its hour is over");
+        }
+        return Err(Refusal::broken("keeping the blob", &error));
+    }
     Ok(answer::created(&address(repository, digest), digest))
 }
 

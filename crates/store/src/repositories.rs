@@ -37,4 +37,8 @@ pub trait Repositories: Send + Sync {
     /// Removes unfinished uploads and blobs without a manifest whose time has come; gives the ids of those uploads,
     /// whose files are the caller's to remove.
     async fn expire_uploads(&self, now: Timestamp) -> Result<Vec<String>, StoreError>;
+
+    /// Unfinished uploads and blobs without a manifest live until then, whatever was written before: by a clock that
+    /// the caller does not share.
+    async fn renew_leases(&self, until: Timestamp) -> Result<(), StoreError>;
 }

@@ -46,6 +46,9 @@ pub trait Scrubs: Send + Sync {
     /// Asks for a pass; gives the number of the one that is under way when there is one.
     async fn begin_scrub(&self, by: &Actor) -> Result<u64, StoreError>;
 
+    /// A blob was seen to be damaged: a pass begins if none is under way, and a layer of that blob is looked at first.
+    async fn doubt_blob(&self, blob: &Digest) -> Result<(), StoreError>;
+
     /// The one under way, else the last one; `None` before the first.
     async fn last_scrub(&self) -> Result<Option<Scrub>, StoreError>;
 

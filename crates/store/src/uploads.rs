@@ -25,7 +25,7 @@ pub trait Uploads: Send + Sync {
     /// `None`: never was, has ended, or belongs to another repository.
     async fn upload(&self, repository: RepositoryId, id: &str) -> Result<Option<Upload>, StoreError>;
 
-    /// So many bytes have come; it lives until then.
+    /// So many bytes have come; it lives at least until then.
     ///
     /// # Errors
     /// `NotFound("upload")`, `QuotaExceeded`.

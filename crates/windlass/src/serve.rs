@@ -8,6 +8,7 @@ mod push_options;
 mod push_text;
 mod sign_ins;
 mod stations;
+mod unread;
 
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
@@ -106,7 +107,7 @@ async fn serve(settings: &Settings, listener: net::UnixListener, ready: fn()) ->
     let door = Door { platform: git_platform, gate: Arc::clone(&gate), repositories, places, limits };
     let registry = registry_door(&app, settings).await?;
     let routes = web::router(app).merge(door.routes()).merge(registry.clone().routes());
-    let routes = sign_ins::limit(routes);
+    let routes = unread::read_on(sign_ins::limit(routes));
 
     let (stop, stopped) = watch::channel(false);
     let (leave, left) = watch::channel(false);

@@ -103,7 +103,10 @@ impl App {
             Place::Import(Some(id)) => {
                 let found = self.store.blob(id, digest).await.map_err(failed)?;
                 if found.is_some() {
-                    self.store.lease_blob(id, digest, Timestamp::now().plus(LEASE)).await.map_err(failed)?;
+                    self.store
+                        .lease_blob(id, digest, Timestamp::steady().plus(LEASE))
+                        .await
+                        .map_err(failed)?;
                 }
                 Ok(found.map(Some))
             }

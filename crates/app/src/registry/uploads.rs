@@ -1,4 +1,5 @@
-//! Blobs on their way in.
+//! Blobs on their way in. How long an upload or a blob without a manifest lives follows the steady clock: a clock that
+//! is set ends nothing.
 
 use super::{ImageRepository, Place, images::LEASE};
 use crate::{App, problems};
@@ -48,7 +49,7 @@ impl App {
             repository: self.repository_row(repository).await?,
             user: repository.user,
             received_bytes: 0,
-            expires_at: Timestamp::now().plus(IDLE),
+            expires_at: Timestamp::steady().plus(IDLE),
         };
         let opened = self.store.open_upload(&upload, MAX_UPLOADS).await;
         opened.map_err(|error| problems::store("beginning an upload", &error))
@@ -64,12 +65,24 @@ impl App {
 
     /// So many bytes of it have come.
     pub async fn upload_received(&self, id: &str, bytes: u64) -> Result<(), Problem> {
-        let kept = self.store.upload_received(id, bytes, Timestamp::now().plus(IDLE)).await;
+        let kept = self.store.upload_received(id, bytes, Timestamp::steady().plus(IDLE)).await;
         kept.map_err(gone("going on with an upload"))
     }
 
     pub async fn end_upload(&self, id: &str) -> Result<(), Problem> {
         self.store.end_upload(id).await.map_err(gone("ending an upload"))
+    }
+
+    /// What the process before left unfinished gets an hour by this one's steady clock. For the platform's own chores.
+    pub async fn renew_leases(&self) -> Result<(), Problem> {
+        let renewed = self.store.renew_leases(Timestamp::steady().plus(IDLE)).await;
+        renewed.map_err(|error| problems::store("renewing leases", &error))
+    }
+
+    /// A blob's content was seen not to be what its name says: everything is looked at. For the platform's own doors.
+    pub async fn doubt_blob(&self, digest: &Digest) -> Result<(), Problem> {
+        let doubted = self.store.doubt_blob(digest).await;
+        doubted.map_err(|error| problems::store("asking for a scrub", &error))
     }
 
     /// Ends uploads that nobody went on with, and takes blobs from repositories where no manifest came for them; gives
@@ -89,6 +102,13 @@ impl App {
         removed.map_err(|error| problems::store("removing blobs", &error))
     }
 
+    /// The repository has not the blob after all: its file did not come.
+    pub async fn drop_blob(&self, repository: &ImageRepository, digest: &Digest) -> Result<(), Problem> {
+        let row = self.repository_row(repository).await?;
+        let dropped = self.store.remove_blob(row, digest).await;
+        dropped.map_err(|error| problems::store("taking back a blob", &error))
+    }
+
     /// The repository has the blob from now on.
     pub async fn add_blob(
         &self,
@@ -98,7 +118,7 @@ impl App {
         upload: Option<&str>,
     ) -> Result<(), Problem> {
         let row = self.repository_row(repository).await?;
-        let until = Timestamp::now().plus(LEASE);
+        let until = Timestamp::steady().plus(LEASE);
         self.store.add_blob(row, digest, size_bytes, until, upload).await.map_err(gone("keeping the blob"))
     }
 }

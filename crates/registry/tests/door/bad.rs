@@ -16,7 +16,10 @@ const CASES: &[Case] = &[
     ("GET /v2/Shop/import/a/tags/list", &[], "", 400, "NAME_INVALID"),
     ("GET /v2/shop/import/%00/tags/list", &[], "", 400, "NAME_INVALID"),
     ("GET /v2/shop/import/LONG/tags/list", &[], "", 400, "NAME_INVALID"),
-    ("GET /v2/shop/import/a/manifests/LONG", &[], "", 400, "TAG_INVALID"),
+    ("GET /v2/shop/import/a/manifests/LONG", &[], "", 404, "MANIFEST_UNKNOWN"),
+    ("HEAD /v2/shop/import/a/manifests/.tag", &[], "", 404, "MANIFEST_UNKNOWN"),
+    ("DELETE /v2/shop/import/a/manifests/-tag", &[], "", 404, "MANIFEST_UNKNOWN"),
+    ("PUT /v2/shop/import/a/manifests/LONG", &[], "", 400, "TAG_INVALID"),
     ("GET /v2/shop/import/a/manifests/sha256:..%2f..%2fx", &[], "", 400, "NAME_INVALID"),
     ("GET /v2/shop/import/a/manifests/sha256:baddigeststring", &[], "", 400, "DIGEST_INVALID"),
     ("GET /v2/shop/import/a/blobs/md5:HEX", &[], "", 400, "DIGEST_INVALID"),
@@ -154,4 +157,41 @@ async fn tokens_that_are_none_are_refused() {
             assert_eq!((got.status, got.code().as_str()), (401, "UNAUTHORIZED"), "{line} {value}");
         }
     }
+}
+
+/// The specification leaves SHA-512 open; here it is refused everywhere by a sentence that says what to do.
+#[tokio::test]
+async fn another_algorithm_than_sha256_is_refused_by_name() {
+    let world = World::new().await;
+    world.push_blob("shop", "shop/import/a", b"{}").await;
+    let other = format!("sha512:{}", "ab".repeat(64));
+    let begun = world.send("shop", "POST /v2/shop/import/a/blobs/uploads/", &[], "").await;
+    let session = begun.header("location");
+    let with = |part: &str| {
+        let mut body: Value = serde_json::from_str(&manifest(b"{}", &[])).unwrap();
+        body[part] = json!({ "mediaType": "application/octet-stream", "digest": other, "size": 2 });
+        body.to_string()
+    };
+    for (line, body) in [
+        (format!("GET /v2/shop/import/a/blobs/{other}"), String::new()),
+        (format!("POST /v2/shop/import/a/blobs/uploads/?digest={other}"), "{}".to_owned()),
+        ("POST /v2/shop/import/a/blobs/uploads/?digest-algorithm=sha512".to_owned(), String::new()),
+        (format!("PUT {session}?digest={other}"), "{}".to_owned()),
+        (format!("PUT /v2/shop/import/a/manifests/{other}"), manifest(b"{}", &[])),
+        ("PUT /v2/shop/import/a/manifests/tag".to_owned(), with("config")),
+        ("PUT /v2/shop/import/a/manifests/tag".to_owned(), with("subject")),
+        (format!("GET /v2/shop/import/a/referrers/{other}"), String::new()),
+    ] {
+        let headers = [("content-type", oci::media_type::MANIFEST)];
+        let got = world.send("shop", &line, &headers, body).await;
+        assert_eq!((got.status, got.code().as_str()), (400, "DIGEST_INVALID"), "{line}: {}", got.text());
+        assert!(
+            got.text().contains("keeps no `sha512` digests: push and pull by `sha256:`"),
+            "{}",
+            got.text()
+        );
+    }
+    // The session is still there for the digest that is kept.
+    let put = format!("PUT {session}?digest={}", digest(b"{}"));
+    assert_eq!(world.send("shop", &put, &[], "{}").await.status, 201);
 }

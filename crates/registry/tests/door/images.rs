@@ -1,6 +1,6 @@
 //! Manifests, tags, referrers and downloads.
 
-use crate::world::{World, digest};
+use crate::world::{World, answer, digest, request};
 use serde_json::{Value, json};
 
 pub(crate) fn descriptor(bytes: &[u8]) -> Value {
@@ -138,6 +138,12 @@ async fn a_large_blob_is_left_to_a_router_that_can_send_it_after_the_same_checks
         assert_eq!(got.body.is_empty(), !left.is_empty(), "{range}");
         assert_eq!(got.header("content-range").is_empty(), status == 200, "{range}");
     }
+    // One that this process has not seen whole is hashed by it first.
+    let asked = || request("reader", &line, &[accepts], "");
+    let anew = world.restarted().routes();
+    let hashed = answer(anew.clone(), asked()).await;
+    assert_eq!((hashed.header("x-windlass-blob"), hashed.body.len()), ("", 300_000));
+    assert_eq!(answer(anew, asked()).await.header("x-windlass-blob"), format!("{} 0 300000", digest(&bytes)));
     let head = world.send("reader", &format!("HEAD {path}"), &[accepts], "").await;
     assert_eq!((head.header("content-length"), head.header("x-windlass-blob")), ("300000", ""));
     for (who, header, status) in [("other", accepts, 404), ("reader", ("if-none-match", "W/\"DIGEST\""), 304)]

@@ -5,6 +5,8 @@
 extern crate windlass_registry as registry;
 
 mod bad;
+mod crowd;
+mod damage;
 mod images;
 mod rights;
 mod uploads;

@@ -79,6 +79,34 @@ async fn everybody_gets_what_the_policy_says() {
     assert_eq!(there.text(), absent.text().replace("ghost", "shop"), "no oracle");
 }
 
+/// The twin of every refusal to a stranger: the same requests, byte for byte, once the policy lets them.
+#[tokio::test]
+async fn only_the_policy_stands_between_a_stranger_and_a_blob() {
+    let world = World::new().await;
+    world.push_blob("shop", "shop/import/a", b"{}").await;
+    let blob = format!("HEAD /v2/shop/import/a/blobs/{}", digest(b"{}"));
+    let begin = "POST /v2/shop/import/a/blobs/uploads/";
+    let mount = format!("POST /v2/other/import/b/blobs/uploads/?mount={}&from=shop/import/a", digest(b"{}"));
+    let token = world.registry_token("other", "&scope=repository:shop/import/a:pull,push").await;
+    let asked = async || {
+        let mut statuses = Vec::new();
+        for line in [&blob, begin, &mount] {
+            statuses.push(world.send("other", line, &[("content-length", "0")], "").await.status);
+        }
+        // A token that was asked for by a stranger grants nothing, also later.
+        statuses.push(world.bearing(&token, &blob).await.status);
+        statuses
+    };
+    assert_eq!(asked().await, [404, 404, 202, 404]);
+    let shop = world.store.tool_by_name(&"shop".parse().unwrap()).await.unwrap().id;
+    let other = world.store.user_by_name("other").await.unwrap().id;
+    world.store.add_member(shop, other, model::Role::Maintainer, &Actor::Platform).await.unwrap();
+    // A blob is mounted within one tool alone, whoever asks.
+    assert_eq!(asked().await, [200, 202, 202, 401]);
+    let within = mount.replace("other/import/b", "shop/import/b");
+    assert_eq!(world.send("other", &within, &[("content-length", "0")], "").await.status, 201);
+}
+
 #[tokio::test]
 async fn a_registry_token_is_good_for_what_it_was_given_and_dies_with_its_tool() {
     let world = World::new().await;
@@ -95,6 +123,13 @@ async fn a_registry_token_is_good_for_what_it_was_given_and_dies_with_its_tool()
             .ends_with("scope=\"repository:shop/import/a:pull,push\",error=\"insufficient_scope\"")
     );
     assert_eq!(world.bearing(&pull, "GET /v2/shop/import/b/tags/list").await.status, 401);
+    // Whoever mounts is told to ask for both.
+    let mount = format!("POST /v2/shop/import/b/blobs/uploads/?mount={}&from=shop/import/a", digest(b"{}"));
+    let asked = world.send("", &mount, &[], "").await;
+    let scopes = "scope=\"repository:shop/import/b:pull,push repository:shop/import/a:pull\"";
+    assert!(asked.header("www-authenticate").ends_with(scopes), "{}", asked.header("www-authenticate"));
+    let both = "&scope=repository:shop/import/b:pull,push%20repository:shop/import/a:pull";
+    assert_eq!(world.bearing(&world.registry_token("shop", both).await, &mount).await.status, 201);
 
     // As `docker login` asks, without a scope; and it is worth nothing but that.
     let login = world.registry_token("shop", "&account=shop&client_id=docker&offline_token=true").await;

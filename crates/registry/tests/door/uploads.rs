@@ -3,9 +3,15 @@
 use crate::world::{World, answer, digest, request};
 use axum::body::{Body, Bytes};
 use model::{Actor, Timestamp};
+use registry::Clocks;
 use std::{io, time::Duration};
 
 const HOUR: Duration = Duration::from_hours(1);
+
+/// Clocks that went on for so long.
+fn after(time: Duration) -> Clocks {
+    Clocks { steady: Timestamp::steady().plus(time), wall: Timestamp::now().plus(time) }
+}
 
 /// Begins an upload and gives its address.
 async fn begin(world: &World) -> String {
@@ -166,7 +172,7 @@ async fn clearing_up_never_takes_what_is_being_pushed() {
         for blob in [config, &layer] {
             assert_eq!(world.push_blob("shop", "shop/import/a", blob).await.status, 201);
             // As if hours had passed for files, but not for leases.
-            world.door.round(Timestamp::now(), Duration::ZERO).await.unwrap();
+            world.door.round(after(Duration::ZERO), Duration::ZERO).await.unwrap();
         }
         let manifest = crate::images::manifest(config, &[&layer]);
         let line = format!("PUT /v2/shop/import/a/manifests/t{}", round % 3);
@@ -178,11 +184,46 @@ async fn clearing_up_never_takes_what_is_being_pushed() {
             assert_eq!(world.send("shop", &line, &[], "").await.status, 202);
         }
     }
-    world.door.round(Timestamp::now().plus(HOUR * 2), Duration::ZERO).await.unwrap();
-    world.door.round(Timestamp::now().plus(HOUR * 2), Duration::ZERO).await.unwrap();
+    world.door.round(after(HOUR * 2), Duration::ZERO).await.unwrap();
+    world.door.round(after(HOUR * 2), Duration::ZERO).await.unwrap();
     let files: usize = std::fs::read_dir(world.paths.blobs())
         .unwrap()
         .map(|shard| std::fs::read_dir(shard.unwrap().path()).unwrap().count())
         .sum();
     assert_eq!(files, 26, "25 layers and the configuration that they share");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_by_a_day_ends_no_upload_and_removes_no_file() {
+    const DAY: Duration = Duration::from_hours(24);
+    let grace = HOUR * 3;
+    let world = World::new().await;
+    let at = begin(&world).await;
+    assert_eq!(world.send("shop", &format!("PATCH {at}"), &[], "half ").await.status, 202);
+    assert_eq!(world.push_blob("shop", "shop/import/a", b"waits for its manifest").await.status, 201);
+    assert_eq!(world.push_blob("shop", "shop/import/a", b"let go of").await.status, 201);
+    let loose = format!("DELETE /v2/shop/import/a/blobs/{}", digest(b"let go of"));
+    assert_eq!(world.send("shop", &loose, &[], "").await.status, 202);
+    let hex = digest(b"let go of")[7..].to_owned();
+    let file = world.paths.blobs().join(&hex[..2]).join(&hex);
+
+    let (steady, wall) = (Timestamp::steady(), Timestamp::now());
+    let forward = Clocks { steady, wall: wall.plus(DAY) };
+    let back = Clocks { steady: steady.plus(DAY), wall: wall.plus(HOUR) };
+    world.door.round(forward, grace).await.unwrap();
+    assert!(file.exists(), "a build may be making it again");
+    let rest = world.send("shop", &format!("PATCH {at}"), &[], "whole").await;
+    assert_eq!(rest.status, 202, "{}", rest.text());
+    let put = format!("PUT {at}?digest={}", digest(b"half whole"));
+    assert_eq!(world.send("shop", &put, &[], "").await.status, 201);
+    let manifest = crate::images::manifest(b"half whole", &[b"waits for its manifest"]);
+    assert_eq!(world.put_manifest("one", &manifest).await.status, 201);
+
+    // What passes by the steady clock does end them; files wait for both clocks.
+    let idle = begin(&world).await;
+    world.door.round(back, grace).await.unwrap();
+    assert_eq!(world.send("shop", &format!("GET {idle}"), &[], "").await.code(), "BLOB_UPLOAD_UNKNOWN");
+    assert!(file.exists());
+    world.door.round(after(HOUR * 4), grace).await.unwrap();
+    assert!(!file.exists());
 }

@@ -101,4 +101,12 @@ impl Repositories for Sqlite {
         work.commit().await?;
         Ok(ended)
     }
+
+    async fn renew_leases(&self, until: Timestamp) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        work.run(query("UPDATE uploads SET expires_at = ?").bind(until.0)).await?;
+        let blobs = query("UPDATE repository_blobs SET lease_until = ? WHERE lease_until > 0");
+        work.run(blobs.bind(until.0)).await?;
+        work.commit().await
+    }
 }

@@ -34,6 +34,22 @@ async fn insert(work: &mut Work, scrub: u64, damage: &Damage) -> Result<(), Stor
     work.run(row).await.map(drop)
 }
 
+/// The number of the pass under way, or of the one that begins.
+async fn begin(work: &mut Work, by: &Actor) -> Result<u64, StoreError> {
+    let open = query("SELECT number FROM scrubs WHERE ended_at IS NULL");
+    if let Some(row) = work.first(open).await? {
+        return plain(&row, "number");
+    }
+    let person = by.user().map(|_| by.to_string());
+    let begin = query("INSERT INTO scrubs (asked_by, began_at) VALUES (?, ?) RETURNING number");
+    let begin = begin.bind(&person).bind(Timestamp::now().0);
+    let number: u64 = plain(&work.one("scrub", begin).await?, "number")?;
+    if let Some(person) = person {
+        work.audit(&person, Action::ScrubStorage.as_str(), None, &format!("scrub {number}")).await?;
+    }
+    Ok(number)
+}
+
 impl Sqlite {
     async fn scrub_of(&self, row: &SqliteRow) -> Result<Scrub, StoreError> {
         let number: u64 = plain(row, "number")?;
@@ -56,19 +72,17 @@ impl Sqlite {
 impl Scrubs for Sqlite {
     async fn begin_scrub(&self, by: &Actor) -> Result<u64, StoreError> {
         let mut work = self.write().await?;
-        let open = query("SELECT number FROM scrubs WHERE ended_at IS NULL");
-        if let Some(row) = work.first(open).await? {
-            return plain(&row, "number");
-        }
-        let person = by.user().map(|_| by.to_string());
-        let begin = query("INSERT INTO scrubs (asked_by, began_at) VALUES (?, ?) RETURNING number");
-        let begin = begin.bind(&person).bind(Timestamp::now().0);
-        let number: u64 = plain(&work.one("scrub", begin).await?, "number")?;
-        if let Some(person) = person {
-            work.audit(&person, Action::ScrubStorage.as_str(), None, &format!("scrub {number}")).await?;
-        }
+        let number = begin(&mut work, by).await?;
         work.commit().await?;
         Ok(number)
+    }
+
+    async fn doubt_blob(&self, blob: &Digest) -> Result<(), StoreError> {
+        let mut work = self.write().await?;
+        begin(&mut work, &Actor::Platform).await?;
+        let first = query("UPDATE layers SET checked_at = 0 WHERE blob = ?").bind(blob.to_string());
+        work.run(first).await?;
+        work.commit().await
     }
 
     async fn last_scrub(&self) -> Result<Option<Scrub>, StoreError> {

@@ -60,7 +60,8 @@ impl Uploads for Sqlite {
         let repository = RepositoryId(plain(&work.one("upload", found).await?, "repository")?);
         let tool = tool_of(&mut work, repository).await?;
         let before = work.used_bytes(&tool).await?;
-        let received = query("UPDATE uploads SET received_bytes = ?, expires_at = ? WHERE id = ?");
+        let received =
+            query("UPDATE uploads SET received_bytes = ?, expires_at = max(expires_at, ?) WHERE id = ?");
         if work.run(received.bind(whole(received_bytes)).bind(expires_at.0).bind(id)).await? == 0 {
             return Err(StoreError::NotFound("upload"));
         }

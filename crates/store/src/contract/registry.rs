@@ -147,7 +147,15 @@ pub async fn an_upload_ends_once(town: &Town) {
     assert_eq!((town.usage(&tool).await.uploads_bytes, town.usage(&tool).await.pushed_bytes), (0, 70));
     let again = town.store.add_blob(repository, &digest(1), 70, until, Some("a")).await;
     assert!(matches!(again, Err(StoreError::NotFound("upload"))));
+    // A process whose clock is a day ahead finds what this one left; nothing is lost, and nothing stays a day longer.
+    let tomorrow = now.plus(HOUR * 24);
+    town.store.renew_leases(tomorrow.plus(HOUR)).await.unwrap();
+    town.store.upload_received("b", 1, now.plus(HOUR)).await.unwrap();
+    assert_eq!(town.store.expire_uploads(tomorrow).await.unwrap(), [""; 0]);
+    assert_eq!(town.store.blob(repository, &digest(1)).await.unwrap(), Some(70));
+    town.store.renew_leases(now.plus(HOUR)).await.unwrap();
     assert_eq!(town.store.expire_uploads(now.plus(HOUR)).await.unwrap(), ["b"]);
+    assert_eq!(town.store.blob(repository, &digest(1)).await.unwrap(), None, "no manifest came for it");
     assert!(matches!(town.store.end_upload("b").await, Err(StoreError::NotFound("upload"))));
 }
 

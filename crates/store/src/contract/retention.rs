@@ -181,6 +181,13 @@ pub async fn a_scrub_looks_at_each_layer_once_and_what_is_refused_cannot_be_held
     assert_eq!((scrub.layers, scrub.blobs, scrub.read_bytes), (2, 3, 111));
     assert_eq!(scrub.damages, [damage]);
     assert!(scrub.ended_at.is_some());
-    assert_ne!(town.store.begin_scrub(&super::town::PLATFORM).await.unwrap(), number);
+    // Whoever comes upon a damage makes that everything is looked at, its layer first.
+    town.store.doubt_blob(&other.blob).await.unwrap();
+    let next = town.store.last_scrub().await.unwrap().unwrap();
+    assert!(next.number > number && next.ended_at.is_none());
+    let first = &town.store.layers_to_check(next.began_at, 1).await.unwrap()[0];
+    assert_eq!(first.diff_id, other.diff_id);
+    town.store.doubt_blob(&super::town::digest(78)).await.unwrap();
+    assert_eq!(town.store.begin_scrub(&super::town::PLATFORM).await.unwrap(), next.number, "the same pass");
     assert_eq!(town.store.layer_blobs(&[other.blob, super::town::digest(77)]).await.unwrap(), [other.blob]);
 }
