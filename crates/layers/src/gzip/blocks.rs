@@ -1,7 +1,8 @@
 //! gzip (RFC 1952) by several threads: one member of deflate blocks (RFC 1951), each compressed by itself with the 32 KiB
 //! before it as dictionary. The bytes depend on the content alone, not on how many threads there are.
 
-use flate2::{Compress, Compression, Crc, FlushCompress};
+use super::deflate::Deflate;
+use flate2::Crc;
 use std::{
     collections::VecDeque,
     io::{self, Write},
@@ -12,8 +13,6 @@ use std::{
     thread::{self, Scope},
 };
 
-/// How far back deflate looks.
-const WINDOW_BYTES: usize = 32 * 1024;
 /// More threads would take the machine from the tools that run on it.
 const MAX_THREADS: usize = 4;
 /// Blocks that a thread has before it at most.
@@ -36,19 +35,19 @@ struct Packed {
 /// A thread that compresses: what it is given, and what comes back in the same order.
 struct Packer {
     blocks: SyncSender<Block>,
-    packed: Receiver<io::Result<Packed>>,
+    packed: Receiver<Packed>,
 }
 
 /// Compresses what comes, chunk by chunk: the lengths of the chunks decide the bytes too.
-pub(super) fn compress(
-    chunks: &Receiver<Vec<u8>>,
-    level: Compression,
-    output: &mut impl Write,
-) -> io::Result<()> {
+pub(super) fn compress(chunks: &Receiver<Vec<u8>>, output: &mut impl Write) -> io::Result<()> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    compress_by(threads, chunks, output)
+}
+
+fn compress_by(threads: usize, chunks: &Receiver<Vec<u8>>, output: &mut impl Write) -> io::Result<()> {
     output.write_all(&HEADER)?;
     let check = thread::scope(|scope| {
-        let packers = (0..threads).map(|_| packer(scope, level)).collect::<io::Result<Vec<_>>>()?;
+        let packers = (0..threads).map(|_| packer(scope)).collect::<io::Result<Vec<_>>>()?;
         let mut check = Crc::new();
         let mut under_way = VecDeque::new();
         let mut before = None;
@@ -77,7 +76,7 @@ pub(super) fn compress(
 /// Writes the oldest block that is under way.
 fn take(under_way: &mut VecDeque<&Packer>, check: &mut Crc, output: &mut impl Write) -> io::Result<()> {
     let Some(packer) = under_way.pop_front() else { return Ok(()) };
-    let packed = packer.packed.recv().map_err(|_| ended())??;
+    let packed = packer.packed.recv().map_err(|_| ended())?;
     check.combine(&packed.check);
     output.write_all(&packed.bytes)
 }
@@ -86,42 +85,22 @@ fn ended() -> io::Error {
     io::Error::other("a thread that compresses ended by itself")
 }
 
-fn packer<'scope>(scope: &'scope Scope<'scope, '_>, level: Compression) -> io::Result<Packer> {
+fn packer<'scope>(scope: &'scope Scope<'scope, '_>) -> io::Result<Packer> {
     let (blocks, to_pack) = sync_channel::<Block>(WAITING_BLOCKS);
     let (packed_to, packed) = sync_channel(WAITING_BLOCKS);
     thread::Builder::new().name("gzip".to_owned()).spawn_scoped(scope, move || {
-        let mut deflate = Compress::new(level, false);
+        let mut deflate = Deflate::new();
         for block in to_pack {
-            if packed_to.send(pack(&mut deflate, &block)).is_err() {
+            let before = block.before.as_deref().map_or(&[][..], Vec::as_slice);
+            let mut check = Crc::new();
+            check.update(&block.bytes);
+            let bytes = deflate.compress(before, &block.bytes);
+            if packed_to.send(Packed { bytes, check }).is_err() {
                 return;
             }
         }
     })?;
     Ok(Packer { blocks, packed })
-}
-
-fn pack(deflate: &mut Compress, block: &Block) -> io::Result<Packed> {
-    deflate.reset();
-    if let Some(before) = &block.before {
-        let window = &before[before.len().saturating_sub(WINDOW_BYTES)..];
-        deflate.set_dictionary(window).map_err(io::Error::other)?;
-    }
-    let mut check = Crc::new();
-    check.update(&block.bytes);
-    // Room for what does not compress; with room left over the flush is complete.
-    let mut bytes = Vec::with_capacity(block.bytes.len() + block.bytes.len() / 8 + 1024);
-    let mut done = 0;
-    loop {
-        let before = deflate.total_in();
-        deflate
-            .compress_vec(&block.bytes[done..], &mut bytes, FlushCompress::Sync)
-            .map_err(io::Error::other)?;
-        done += usize::try_from(deflate.total_in() - before).unwrap_or(usize::MAX);
-        if done >= block.bytes.len() && bytes.len() < bytes.capacity() {
-            return Ok(Packed { bytes, check });
-        }
-        bytes.reserve(WINDOW_BYTES);
-    }
 }
 
 #[cfg(test)]
@@ -131,13 +110,17 @@ mod tests {
     use std::io::Read;
 
     fn packed(chunks: &[Vec<u8>]) -> Vec<u8> {
+        packed_by(MAX_THREADS, chunks)
+    }
+
+    fn packed_by(threads: usize, chunks: &[Vec<u8>]) -> Vec<u8> {
         let (sender, receiver) = sync_channel(chunks.len().max(1));
         for chunk in chunks {
             sender.send(chunk.clone()).unwrap();
         }
         drop(sender);
         let mut output = Vec::new();
-        compress(&receiver, Compression::new(3), &mut output).unwrap();
+        compress_by(threads, &receiver, &mut output).unwrap();
         output
     }
 
@@ -178,7 +161,9 @@ mod tests {
             decoder.read_to_end(&mut back).unwrap();
             assert!(back == whole, "{} bytes came back of {}", back.len(), whole.len());
             assert!(decoder.into_inner().is_empty(), "something follows the member");
-            assert_eq!(output, packed(&chunks), "the same content gives the same bytes");
+            for threads in [1, 2, 7] {
+                assert_eq!(output, packed_by(threads, &chunks), "the bytes depend on the threads");
+            }
             assert!(output.len() <= whole.len() + whole.len() / 100 + 64, "it grew to {}", output.len());
         }
     }
@@ -190,5 +175,36 @@ mod tests {
         let alone = packed(&[noise[..30_000].to_vec()]).len();
         let twice = packed(&[noise[..30_000].to_vec(), noise[..30_000].to_vec()]).len();
         assert!(twice < alone + alone / 10, "{twice} beside {alone}");
+    }
+
+    /// The digests of blobs in stores are these bytes': whoever changes them must know it.
+    #[test]
+    fn the_bytes_are_pinned_and_gzip_itself_reads_them() {
+        let text: Vec<u8> = (0..60_000_u32)
+            .flat_map(|number| format!("{} of {}\n", number.wrapping_mul(number), number / 7).into_bytes())
+            .collect();
+        let output = packed(&text.chunks(256 * 1024).map(<[u8]>::to_vec).collect::<Vec<_>>());
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&output).unwrap();
+        std::io::Seek::rewind(&mut file).unwrap();
+        let read = std::process::Command::new("gzip").arg("-dc").stdin(file).output().unwrap();
+        assert!(read.status.success() && read.stdout == text, "{:?}", read.status);
+        assert_eq!(
+            oci::digest_of(&output).to_string(),
+            "sha256:734adc4c3a3e5e7b2a00c14ea0c2cbd0aa9a6ae50259cef73486a250417b03b1"
+        );
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed_by_whoever_unpacks() {
+        let text: Vec<u8> =
+            (0..40_000_u32).flat_map(|number| format!("line {number}\n").into_bytes()).collect();
+        let output = packed(&[text]);
+        for at in (10..output.len()).step_by(output.len() / 40) {
+            let mut damaged = output.clone();
+            damaged[at] ^= 4;
+            let read = GzDecoder::new(&damaged[..]).read_to_end(&mut Vec::new());
+            assert!(read.is_err(), "byte {at} of {} does not matter", output.len());
+        }
     }
 }
