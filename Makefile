@@ -6,7 +6,7 @@ SECONDS ?= 30
 TARGET ?=
 SUITE ?=
 
-.PHONY: help run test soak setup build check clean bench chaos fuzz audit clients deb conformance
+.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -20,6 +20,10 @@ test: ## install what is missing, run every test of the default lane
 soak: ## two hundred pushes of two tools by four clients at once; prints what came of them
 	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
 		WINDLASS_PUSHES=200 cargo test -p windlass-e2e --test many_pushes -- --nocapture
+
+git-large: ## pushes of a million files, a million refs, 5 GiB, and of bombs; prints what they took (minutes, 6 GB of disk)
+	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
+		cargo run -p windlass-e2e --example git_large
 
 setup: ## install what is missing from Debian
 	@tools/setup.sh

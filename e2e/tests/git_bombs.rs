@@ -21,6 +21,7 @@ const LIMITS: &str = "
 max_pack_mebibytes = 4
 max_repository_mebibytes = 16
 maintenance_seconds = 1
+max_stalled_seconds = 5
 ";
 const LARGEST_FILE_BYTES: u64 = 40 << 20;
 
@@ -35,6 +36,7 @@ fn what_unfolds_to_far_more_than_it_is_harms_nobody() {
     an_object_that_fits_into_no_memory_is_refused(&world, &tool, &repository);
     a_file_of_nothing_but_zeros_passes_by_while_neighbours_push(&world, &tool, &neighbour, &repository);
     what_repeats_itself_stays_as_small_as_it_came(&world, &tool, &repository);
+    who_asks_for_it_and_reads_nothing_is_given_up(&world, &tool, &repository);
     a_collection_that_would_unfold_it_ends_at_the_limit_of_a_file(&world, &tool, &repository);
     tool.edit("app.py", "hello from stdlib-http", "unharmed");
     tool.push().succeeded();
@@ -191,6 +193,35 @@ fn what_repeats_itself_stays_as_small_as_it_came(world: &World, tool: &Tool<'_>,
     says(&send(world, tool, "refs/tags/repetition", &commit, &pack), "ok refs/tags/repetition");
     let more = size_bytes(repository) - before;
     assert!(more < 2 * pack.len() as u64, "a pack of {} bytes takes {more}", pack.len());
+}
+
+fn who_asks_for_it_and_reads_nothing_is_given_up(world: &World, tool: &Tool<'_>, repository: &Path) {
+    let listed = tool.git_signed_in(&["ls-remote", "windlass", "refs/tags/repetition"]).unwrap();
+    let body = format!("0032want {}\n00000009done\n", &listed[..40]);
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    write!(
+        stream,
+        "POST /git/{}.git/git-upload-pack HTTP/1.1\r\nhost: localhost:{}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/x-git-upload-pack-request\r\ncontent-length: {}\r\n\r\n{body}",
+        tool.name,
+        world.port,
+        world.token(),
+        body.len()
+    )
+    .unwrap();
+    let given_up = "a fetch was given up";
+    let began = Instant::now();
+    while limits(repository).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(30), "git does not send");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    while !world.log().contains(given_up) || !limits(repository).is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "git still waits for a reader");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(began.elapsed() > Duration::from_secs(5), "too early: {:?}", began.elapsed());
+    // Alive to the end, and silent.
+    drop(stream);
 }
 
 fn a_collection_that_would_unfold_it_ends_at_the_limit_of_a_file(

@@ -128,7 +128,7 @@ async fn upload_pack(
         // A client that leaves makes git stop reading; that is no fault.
         let _ = stdin.write_all(&request).await;
     });
-    let stream = receive::streamed(stdout, worker, receive::PATIENCE);
+    let stream = receive::streamed(stdout, worker, door.limits.patience);
     Ok(answer("application/x-git-upload-pack-result", Body::from_stream(stream)))
 }
 

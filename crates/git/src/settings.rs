@@ -19,6 +19,8 @@ pub struct Limits {
     pub max_objects: u32,
     /// For the upload alone; the run after it has its own deadlines.
     pub upload_time: Duration,
+    /// A client that takes nothing of an answer for this long is given up; the run that it follows goes on.
+    pub patience: Duration,
 }
 
 /// Names of the variables that a hook reads.

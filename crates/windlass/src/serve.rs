@@ -263,6 +263,7 @@ fn push_limits(settings: &Settings) -> git::settings::Limits {
     git::settings::Limits {
         max_objects: settings.git.max_objects,
         upload_time: Duration::from_secs(settings.git.max_upload_seconds),
+        patience: Duration::from_secs(settings.git.max_stalled_seconds),
     }
 }
 

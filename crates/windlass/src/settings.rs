@@ -128,6 +128,8 @@ pub(crate) struct Git {
     pub max_objects: u32,
     /// For one upload.
     pub max_upload_seconds: u64,
+    /// A client that takes nothing of git's answer for so long is given up.
+    pub max_stalled_seconds: u64,
     /// What a red push brought is kept so long.
     pub keep_red_pushes_days: u64,
     /// Between two looks at the repositories, and the packs above which they are joined.
@@ -213,6 +215,7 @@ impl Default for Git {
             max_repository_mebibytes: 512,
             max_objects: 500_000,
             max_upload_seconds: 900,
+            max_stalled_seconds: 300,
             keep_red_pushes_days: 14,
             maintenance_seconds: 60,
             repack_above_packs: 20,
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn caps_that_would_hold_the_line_up_are_refused_by_name() {
+    fn numbers_that_would_hold_the_line_up_are_refused_by_name() {
         let runs = |text: &str| toml::from_str::<Settings>(&format!("[runs]\n{text}")).unwrap();
         assert!(runs("").check().is_ok());
         for (text, named) in [
@@ -304,6 +307,9 @@ mod tests {
             let error = runs(text).check().unwrap_err().to_string();
             assert!(error.contains(named), "{error}");
         }
+        let stalled: Settings = toml::from_str("[git]\nmax_stalled_seconds = 4").unwrap();
+        let error = stalled.check().unwrap_err().to_string();
+        assert!(error.contains("git.max_stalled_seconds = 4 cannot be: it takes 5 to 86400"), "{error}");
         let error = toml::from_str::<Settings>("[runs]\non_new_push = \"wait\"").unwrap_err().to_string();
         assert!(
             error.contains("supersede") && error.contains("queue") && error.contains("line 2"),

@@ -23,8 +23,8 @@ pub(super) struct Opening {
 /// What the bytes so far make.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// The beginning is not whole yet.
-    More,
+    /// The beginning is not whole yet; what it says so far.
+    More(Opening),
     Whole(Opening),
     /// No git client writes this.
     Bad,
@@ -35,10 +35,10 @@ pub(super) fn read(bytes: &[u8], ended: bool) -> Read {
     let mut at = 0;
     let mut opening = Opening::default();
     let mut options = false;
-    let unfinished = if ended { Read::Bad } else { Read::More };
+    let unfinished = |opening| if ended { Read::Bad } else { Read::More(opening) };
     loop {
         match pktline::next(&bytes[at..]) {
-            Ok(None) => return unfinished,
+            Ok(None) => return unfinished(opening),
             Err(_) => return Read::Bad,
             Ok(Some((None, length))) => {
                 at += length;
@@ -67,7 +67,7 @@ pub(super) fn read(bytes: &[u8], ended: bool) -> Read {
     // With no command at all it is a probe, which has neither options nor a pack.
     while options {
         match pktline::next(&bytes[at..]) {
-            Ok(None) => return unfinished,
+            Ok(None) => return unfinished(opening),
             Err(_) => return Read::Bad,
             Ok(Some((line, length))) => {
                 at += length;
@@ -85,7 +85,7 @@ pub(super) fn read(bytes: &[u8], ended: bool) -> Read {
             Read::Whole(opening)
         }
         Some(_) => Read::Bad,
-        None => unfinished,
+        None => unfinished(opening),
     }
 }
 
@@ -141,7 +141,7 @@ mod tests {
         let bytes = push(ONE, &["quiet"], b"PACK\0\0\0\x02\0\x0f\x42\x40and more");
         let whole = bytes.len() - "and more".len();
         for length in 0..whole {
-            assert_eq!(read(&bytes[..length], false), Read::More, "{length}");
+            assert!(matches!(read(&bytes[..length], false), Read::More(_)), "{length}");
             assert_eq!(read(&bytes[..length], true), Read::Bad, "{length}");
         }
         let Read::Whole(opening) = read(&bytes, false) else { panic!() };

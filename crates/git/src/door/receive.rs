@@ -2,7 +2,8 @@
 //! nothing: what git still says is read to its end and thrown away (docs/git.md).
 
 use super::{
-    Door, broken, log_stderr, opening,
+    Door, broken, log_stderr,
+    opening::{self, Opening},
     relay::Relay,
     upload::{Unread, Upload},
 };
@@ -28,11 +29,9 @@ use std::{
 };
 use tokio::{io::AsyncReadExt, net::unix::pipe, sync::mpsc};
 
-/// A client that takes nothing for this long is given up; its run goes on.
-pub(super) const PATIENCE: Duration = Duration::from_secs(300);
-
 /// Refs that one push may name: each is a line of the advertisement for ever.
 const MAX_REFS: usize = 1000;
+const TOO_MANY_REFS: &str = "too many refs at once";
 /// Of a push that is refused before git starts, so much is still read: most clients then read the answer.
 const MAX_DRAINED_BYTES: u64 = 1024 * 1024 * 1024;
 
@@ -48,14 +47,18 @@ pub(super) async fn start(
     let began = Instant::now();
     let opening = match tokio::time::timeout(door.limits.upload_time, upload.opening()).await {
         Ok(Ok(opening)) => opening,
-        Ok(Err(Unread::TooLong)) => return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+        Ok(Err(Unread::TooLong(begun))) => {
+            let text = format!(
+                "windlass: this push names more refs than {} MiB hold; {MAX_REFS} may come at once",
+                opening::MAX_OPENING_BYTES >> 20
+            );
+            return Ok(refuse(&door, upload, &begun, &text, TOO_MANY_REFS).await);
+        }
         Ok(Err(Unread::Bad)) => return Err(StatusCode::BAD_REQUEST.into_response()),
         Err(_) => return Err(StatusCode::REQUEST_TIMEOUT.into_response()),
     };
     if let Some((text, reason)) = too_much(&door, &grant, &opening) {
-        let drained = upload.drain(MAX_DRAINED_BYTES);
-        let _ = tokio::time::timeout(door.limits.upload_time, drained).await;
-        return Ok(Body::from(opening::refusal(&opening, &text, reason)));
+        return Ok(refuse(&door, upload, &opening, &text, reason).await);
     }
     let (send, receive) = mpsc::channel::<Result<Bytes, io::Error>>(16);
     let (started, start) = tokio::sync::oneshot::channel();
@@ -96,7 +99,7 @@ pub(super) async fn start(
             }
         };
         let relay = Relay::new(opening.side_band.then_some(&notice));
-        let ((), answer) = tokio::join!(upload, download(stdout, send, relay, PATIENCE));
+        let ((), answer) = tokio::join!(upload, download(stdout, send, relay, door.limits.patience));
         let ended = worker.status().await;
         let cause = match &ended {
             Ok(0) => None,
@@ -109,13 +112,20 @@ pub(super) async fn start(
     Ok(Body::from_stream(received(receive)))
 }
 
+/// Answers in git's place, once the client has sent what it has.
+async fn refuse(door: &Door, mut upload: Upload, opening: &Opening, text: &str, reason: &str) -> Body {
+    let drained = upload.drain(MAX_DRAINED_BYTES);
+    let _ = tokio::time::timeout(door.limits.upload_time, drained).await;
+    Body::from(opening::refusal(opening, text, reason))
+}
+
 /// What is refused before git starts, with the text and the short reason.
-fn too_much(door: &Door, grant: &Grant, opening: &opening::Opening) -> Option<(String, &'static str)> {
+fn too_much(door: &Door, grant: &Grant, opening: &Opening) -> Option<(String, &'static str)> {
     let (refs, objects) = (opening.commands.len(), opening.objects.unwrap_or(0));
     let most = door.limits.max_objects;
     if refs > MAX_REFS {
         let text = format!("windlass: this push names {refs} refs; {MAX_REFS} may come at once");
-        return Some((text, "too many refs at once"));
+        return Some((text, TOO_MANY_REFS));
     }
     if objects > most {
         let text = format!(
@@ -221,7 +231,7 @@ pub(super) fn streamed(
                 Err(error) => Err(error),
             };
             if !matches!(tokio::time::timeout(patience, send.send(chunk)).await, Ok(Ok(()))) {
-                tracing::info!("a fetch was given up: its client left or took nothing for minutes");
+                tracing::info!("a fetch was given up: its client left or took nothing any more");
                 return;
             }
         }

@@ -27,8 +27,8 @@ pub(super) struct Upload {
 /// Why a beginning could not be read.
 #[derive(Debug)]
 pub(super) enum Unread {
-    /// Longer than [`MAX_OPENING_BYTES`]: too many refs.
-    TooLong,
+    /// Longer than [`MAX_OPENING_BYTES`]: too many refs, the first of which are these.
+    TooLong(Opening),
     /// No push, or cut off.
     Bad,
 }
@@ -49,9 +49,9 @@ impl Upload {
                 look_at = 2 * self.begun.len();
                 match opening::read(&self.begun, ended) {
                     Read::Whole(opening) if opening.pack_at <= MAX_OPENING_BYTES => return Ok(opening),
-                    Read::More if self.begun.len() <= MAX_OPENING_BYTES => {}
+                    Read::More(_) if self.begun.len() <= MAX_OPENING_BYTES => {}
                     Read::Bad => return Err(Unread::Bad),
-                    _ => return Err(Unread::TooLong),
+                    Read::Whole(opening) | Read::More(opening) => return Err(Unread::TooLong(opening)),
                 }
             }
             match self.next().await.map_err(|_| Unread::Bad)? {
@@ -173,6 +173,7 @@ mod tests {
             futures_util::stream::repeat_with(move || Ok::<_, io::Error>(Bytes::from(line.clone())));
         let mut upload = Upload::new(Body::from_stream(endless), false);
         let opening = tokio::time::timeout(Duration::from_secs(60), upload.opening()).await.unwrap();
-        assert!(matches!(opening, Err(Unread::TooLong)));
+        let Err(Unread::TooLong(opening)) = opening else { panic!() };
+        assert!(opening.commands.len() > 5000, "{}", opening.commands.len());
     }
 }

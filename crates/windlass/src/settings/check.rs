@@ -203,6 +203,7 @@ impl Settings {
         found.within("git.max_repository_mebibytes", git.max_repository_mebibytes, 1, ANY);
         found.within("git.max_objects", git.max_objects.into(), 1, ANY);
         found.within("git.max_upload_seconds", git.max_upload_seconds, 1, 86_400);
+        found.within("git.max_stalled_seconds", git.max_stalled_seconds, 5, 86_400);
         found.within("git.keep_red_pushes_days", git.keep_red_pushes_days, 0, 100_000);
         found.within("git.maintenance_seconds", git.maintenance_seconds, 1, 86_400);
         found.within("git.max_source_mebibytes", git.max_source_mebibytes, 1, ANY);
