@@ -6,6 +6,9 @@ use pipeline::shown;
 /// Most lines of pip's that are quoted.
 const QUOTED_LINES: usize = 6;
 
+/// The id of requirements that no set of packages meets.
+pub(crate) const CONFLICT: &str = "pip-conflict";
+
 /// One kind of failure: words of pip that tell it, a title, and what to do.
 struct Kind {
     id: &'static str,
@@ -49,7 +52,7 @@ const KINDS: &[Kind] = &[
         hint: "write the file again with the tool that made it (`pip-compile --generate-hashes`), and look why it changed",
     },
     Kind {
-        id: "pip-conflict",
+        id: CONFLICT,
         signs: &["ResolutionImpossible", "conflicting dependencies"],
         title: "the packages that requirements.txt names contradict each other",
         hint: "loosen one of the versions above, or let `pip-compile` choose them",

@@ -67,17 +67,49 @@ impl Installation<'_> {
     /// Gives the number of packages.
     pub(crate) fn run(&self, requirements: Option<&str>, extra: &[String]) -> Result<usize, InstallError> {
         self.make()?;
+        match requirements {
+            Some(path) if !extra.is_empty() && self.lists_others_alone(path, extra)? => {
+                let mut all = vec!["-r", path];
+                all.extend(extra.iter().map(String::as_str));
+                match self.pip(&all) {
+                    // A package may bring another version of an extra one along: then that is the one.
+                    Err(InstallError::Pip(problem)) if problem.id == failure::CONFLICT => {
+                        self.one_after_the_other(requirements, extra)?;
+                    }
+                    installed => installed?,
+                }
+            }
+            _ => self.one_after_the_other(requirements, extra)?,
+        }
+        let packages = self.site_packages()?;
+        self.compile(&packages)?;
+        count(&packages)
+    }
+
+    fn one_after_the_other(&self, requirements: Option<&str>, extra: &[String]) -> Result<(), InstallError> {
         if let Some(path) = requirements {
             self.pip(&["-r", path])?;
         }
         let missing: Vec<&str> =
             extra.iter().map(String::as_str).filter(|package| !self.has(package)).collect();
-        if !missing.is_empty() {
-            self.pip(&missing)?;
-        }
-        let packages = self.site_packages()?;
-        self.compile(&packages)?;
-        count(&packages)
+        if missing.is_empty() { Ok(()) } else { self.pip(&missing) }
+    }
+
+    /// Whether one call of pip, whose start alone takes most of a second, may install both: no option in the file that
+    /// would count for `extra` too, and none of those named in it.
+    fn lists_others_alone(&self, path: &str, extra: &[String]) -> Result<bool, InstallError> {
+        let path = self.app_dir.join(path);
+        let text = fs::read(&path).map_err(|source| InstallError::Read { path, source })?;
+        let text = String::from_utf8_lossy(&text);
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let extra: Vec<String> = extra.iter().map(|package| name(package)).collect();
+        let other = |line: &str| {
+            line.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+                && !line.contains("--")
+                && !line.ends_with('\\')
+                && !extra.contains(&name(line))
+        };
+        Ok(lines.into_iter().all(other))
     }
 
     fn make(&self) -> Result<(), InstallError> {
@@ -131,8 +163,7 @@ impl Installation<'_> {
 
     /// Whether a distribution of this name is installed, whatever its version.
     fn has(&self, package: &str) -> bool {
-        let end = package.find(['=', '<', '>', '~', '!', '[', ';', ' ']).unwrap_or(package.len());
-        let wanted = normalised(&package[..end]);
+        let wanted = name(package);
         let Ok(packages) = self.site_packages() else { return false };
         let Ok(entries) = fs::read_dir(packages) else { return false };
         entries.flatten().any(|entry| {
@@ -155,6 +186,12 @@ impl Installation<'_> {
         }
         Err(failed(io::Error::from(io::ErrorKind::NotFound)))
     }
+}
+
+/// The project that a requirement names.
+fn name(requirement: &str) -> String {
+    let end = requirement.find(['=', '<', '>', '~', '!', '[', ';', '@', ' ', '\t', '(']);
+    normalised(&requirement[..end.unwrap_or(requirement.len())])
 }
 
 /// A project name as the index compares it (packaging.python.org, "Name normalization").
@@ -244,6 +281,34 @@ mod tests {
             "{}",
             String::from_utf8_lossy(&answer.stderr)
         );
+    }
+
+    #[test]
+    fn extra_packages_come_in_one_call_unless_the_file_has_a_say_in_them() {
+        let root = tempfile::tempdir().unwrap();
+        let installation = Installation {
+            app_dir: root.path(),
+            interpreter: Path::new("/usr/bin/python3"),
+            venv: root.path(),
+            cache: root.path(),
+        };
+        for (text, alone) in [
+            ("# web\nflask==3.1.0\n\nDjango >= 5 # the newest\n", true),
+            ("flask\nGUNICORN>=20\n", false),
+            ("flask\ngunicorn[gevent]\n", false),
+            ("gunicorn @ https://example.org/gunicorn.whl", false),
+            ("--index-url https://example.org/\nflask\n", false),
+            ("flask==3.1.0 --hash=sha256:aa\n", false),
+            ("flask==3.1.0 \\\n    --hash=sha256:aa\n", false),
+            ("-r more.txt\n", false),
+            ("./local\n", false),
+        ] {
+            fs::write(root.path().join("requirements.txt"), text).unwrap();
+            let extra = ["gunicorn==27.0.1".to_owned()];
+            assert_eq!(installation.lists_others_alone("requirements.txt", &extra).unwrap(), alone, "{text}");
+        }
+        let (_root, outcome) = install("itsdangerous==2.2.0\n", &["blinker==1.9.0"]);
+        assert_eq!(outcome.unwrap(), 2);
     }
 
     #[test]
