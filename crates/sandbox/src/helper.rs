@@ -104,6 +104,7 @@ pub(crate) struct State {
     busy: Mutex<BTreeSet<SandboxId>>,
     freed: Condvar,
     pub(crate) store_workers: Mutex<workers::StoreWorkers>,
+    pub(crate) blank_images: disk::BlankImages,
     /// Requests that a helper finishes before it leaves.
     unfinished: Mutex<usize>,
     finished: Condvar,
@@ -138,6 +139,7 @@ pub fn serve(config: Config, starter: Option<Starter>) -> Result<(), ServeError>
         busy: Mutex::default(),
         freed: Condvar::new(),
         store_workers: Mutex::default(),
+        blank_images: Mutex::default(),
         unfinished: Mutex::default(),
         finished: Condvar::new(),
     });

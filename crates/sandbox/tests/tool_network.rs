@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use windlass_sandbox::{
-    network::{remove_instance, tool::ToolNetwork},
+    network::{NetworkError, remove_instance, tool::ToolNetwork},
     request::SandboxId,
 };
 
@@ -34,6 +34,13 @@ struct Machine {
 
 fn network(instance: u32) -> ToolNetwork {
     ToolNetwork::new(Instance(instance), "10.128.0.0/10", vec![RESOLVER]).unwrap()
+}
+
+/// As the helper does it.
+fn attach(instance: u32, name: &str, tool: &Namespace) -> Result<Ipv4Addr, NetworkError> {
+    let network = network(instance);
+    network.prepare()?;
+    network.attach(&id(name), tool.process.as_fd())
 }
 
 fn id(text: &str) -> SandboxId {
@@ -102,7 +109,7 @@ impl Machine {
 
     fn add_tool(&mut self, instance: u32, name: &str) {
         let tool = Namespace::in_user_namespace();
-        let address = self.host.run(|| network(instance).attach(&id(name), tool.process.as_fd()).unwrap());
+        let address = self.host.run(|| attach(instance, name, &tool).unwrap());
         answer_tcp(&tool, 8000);
         self.tools.push((tool, address));
     }
@@ -354,7 +361,7 @@ fn the_kernel_knows_whose_address_is_whose_until_it_is_given_back() {
 fn a_sandbox_of_the_same_id_takes_the_place_of_what_an_earlier_one_left() {
     let machine = Machine::new();
     let again = Namespace::new();
-    let address = machine.host.run(|| network(0).attach(&id("tool-a"), again.process.as_fd()).unwrap());
+    let address = machine.host.run(|| attach(0, "tool-a", &again).unwrap());
     assert_eq!(address, machine.tools[0].1);
     assert_eq!(hear(&again, PUBLIC, 80).as_deref(), Some(HOST_OUTSIDE));
 }
@@ -374,7 +381,7 @@ fn a_process_that_has_ended_gets_no_network_and_leaves_no_interface() {
     let mut gone = Namespace::new();
     gone.end();
     host.run(|| {
-        assert!(network(0).attach(&id("tool-a"), gone.process.as_fd()).is_err());
+        assert!(attach(0, "tool-a", &gone).is_err());
         assert_eq!(network(0).address(&id("tool-a")).unwrap(), None);
     });
 }

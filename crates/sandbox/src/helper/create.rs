@@ -17,6 +17,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
+use std::thread;
 
 /// How long the shim and the runtime may take until the first process waits to start.
 const CREATE_SECONDS: i64 = 60;
@@ -90,10 +91,21 @@ fn make(
         limits: spec.limits,
         drop_to: instance.shim_id(),
     };
-    let (mut shim, ready) = start_shim(state, &config, log)
+    // Loading the rules takes as long as a good part of making the container: side by side.
+    let (started, rules) = thread::scope(|scope| {
+        let rules = thread::Builder::new().spawn_scoped(scope, || load_rules(state, spec));
+        let started = start_shim(state, &config, log);
+        let lost = || Err(cannot_connect(spec, &io::Error::other("the thread that loads its rules died")));
+        let rules = match rules {
+            Ok(rules) => rules.join().unwrap_or_else(|_| lost()),
+            Err(error) => Err(cannot_connect(spec, &error)),
+        };
+        (started, rules)
+    });
+    let (mut shim, ready) = started
         .map_err(|error| Refusal::platform(format_args!("cannot start the shim of {}", spec.id), &error))?;
     let connected = match ready {
-        Ready::Created { pid } => connect(state, spec, pid, log),
+        Ready::Created { pid } => rules.and_then(|()| connect(state, spec, pid, log)),
         // The tool's own fault is told by the exit status, as any other end of it.
         Ready::Ended => Ok((None, None)),
         Ready::Failed { text } => Err(Refusal::new("platform", text)),
@@ -198,6 +210,18 @@ fn read_ready(mut pipe: io::PipeReader) -> io::Result<Ready> {
     Ok(serde_json::from_slice(&bytes)?)
 }
 
+/// The rules that a tool's network stands under; without them it gets none.
+fn load_rules(state: &State, spec: &SandboxSpec) -> Result<(), Refusal> {
+    if spec.network != Network::Tool {
+        return Ok(());
+    }
+    state.network.prepare().map_err(|error| cannot_connect(spec, &error))
+}
+
+fn cannot_connect(spec: &SandboxSpec, error: &dyn std::error::Error) -> Refusal {
+    Refusal::platform(format_args!("cannot connect the sandbox {}", spec.id), error)
+}
+
 /// Gives the waiting container its network. Its first process has run nothing of the tool's yet.
 fn connect(
     state: &State,
@@ -205,9 +229,7 @@ fn connect(
     pid: i32,
     log: BorrowedFd<'_>,
 ) -> Result<(Option<Ipv4Addr>, Option<Child>), Refusal> {
-    let failed = |error: &dyn std::error::Error| {
-        Refusal::platform(format_args!("cannot connect the sandbox {}", spec.id), error)
-    };
+    let failed = |error: &dyn std::error::Error| cannot_connect(spec, error);
     let process = || {
         let pid = Pid::from_raw(pid).ok_or_else(|| failed(&io::Error::other("no process id")))?;
         rustix::process::pidfd_open(pid, PidfdFlags::empty()).map_err(|error| failed(&error))

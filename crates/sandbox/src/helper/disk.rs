@@ -6,11 +6,14 @@ use super::refusal::Refusal;
 use super::{State, spawn, tree};
 use crate::request::{KilledBy, Kind, SandboxSpec};
 use model::limits::MIB;
+use rustix::fs::{SeekFrom, seek};
+use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{FileExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often free space is read.
@@ -35,14 +38,65 @@ pub(crate) fn make(state: &State, spec: &SandboxSpec, place: &Place, tool_id: u3
         }
         Kind::Service | Kind::Task => {
             let image = place.data.join("upper.img");
-            make_image(&image, spec.limits.writable_bytes).map_err(|error| failed(&error))
+            make_image(&state.blank_images, &image, spec.limits.writable_bytes)
+                .map_err(|error| failed(&error))
         }
     }
 }
 
-/// A sparse ext4 file system of that size, without journal: it never outlives a crash.
-fn make_image(image: &Path, bytes: u64) -> io::Result<()> {
-    File::create_new(image)?.set_len(bytes)?;
+/// Empty file systems by their size, as mke2fs made them: the parts that hold something.
+pub(crate) type BlankImages = Mutex<BTreeMap<u64, Arc<Vec<Extent>>>>;
+
+/// Bytes of a sparse file and where they stand.
+#[derive(Debug)]
+pub(crate) struct Extent {
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+/// Most bytes of one empty file system that are kept in memory; those of 1 GiB hold some 100 KiB.
+const MAX_BLANK_BYTES: u64 = 4 * MIB;
+/// Sizes that are kept: those of services and of tasks, and of settings before they were changed.
+const MAX_BLANKS: usize = 8;
+
+/// A sparse ext4 file system of that size, without journal: it never outlives a crash. The first one of a size is made
+/// by mke2fs, which waits for the disk several times; the others are its copies.
+fn make_image(blanks: &BlankImages, image: &Path, bytes: u64) -> io::Result<()> {
+    let file = File::options().read(true).write(true).create_new(true).open(image)?;
+    file.set_len(bytes)?;
+    let known = blanks.lock().unwrap_or_else(PoisonError::into_inner).get(&bytes).cloned();
+    if let Some(extents) = known {
+        return extents.iter().try_for_each(|extent| file.write_all_at(&extent.bytes, extent.offset));
+    }
+    format(image)?;
+    if file.metadata()?.blocks() * 512 > MAX_BLANK_BYTES {
+        return Ok(());
+    }
+    let extents = Arc::new(extents(&file)?);
+    let mut blanks = blanks.lock().unwrap_or_else(PoisonError::into_inner);
+    if blanks.len() < MAX_BLANKS {
+        blanks.insert(bytes, extents);
+    }
+    Ok(())
+}
+
+/// What stands in a sparse file.
+fn extents(file: &File) -> io::Result<Vec<Extent>> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    loop {
+        let offset = match seek(file, SeekFrom::Data(from)) {
+            Err(Errno::NXIO) => return Ok(found),
+            offset => offset?,
+        };
+        from = seek(file, SeekFrom::Hole(offset))?;
+        let mut bytes = vec![0; usize::try_from(from - offset).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, offset)?;
+        found.push(Extent { offset, bytes });
+    }
+}
+
+fn format(image: &Path) -> io::Result<()> {
     let output = spawn::command(Path::new("mke2fs"))
         .args(["-q", "-F", "-t", "ext4", "-m", "0", "-O", "^has_journal,^resize_inode", "-E"])
         .args(["lazy_itable_init=1,nodiscard", "--"])
@@ -125,5 +179,23 @@ fn measure(builds: &[Arc<Kept>], scarce: bool) {
     if let (true, Some((_, build))) = (scarce, largest) {
         tracing::error!(sandbox = %build.spec.id, "the disk is almost full: the largest build is ended");
         build.ask_to_end(KilledBy::Platform);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_file_system_is_the_one_that_mke2fs_made() {
+        let place = tempfile::tempdir().unwrap();
+        let blanks = BlankImages::default();
+        let [first, second] = ["first", "second"].map(|name| place.path().join(name));
+        make_image(&blanks, &first, 64 * MIB).unwrap();
+        make_image(&blanks, &second, 64 * MIB).unwrap();
+        assert!(fs::read(&first).unwrap() == fs::read(&second).unwrap());
+        assert!(fs::metadata(&second).unwrap().blocks() * 512 < MAX_BLANK_BYTES, "it is sparse");
+        assert!(make_image(&blanks, &second, 64 * MIB).is_err(), "nothing is replaced");
+        assert_eq!(blanks.lock().unwrap().len(), 1);
     }
 }

@@ -59,8 +59,8 @@ impl ToolNetwork {
         Ok(Self { instance, first, resolvers })
     }
 
-    /// Loads the rules and lets the kernel forward packets. Call it when the helper starts; [`Self::attach`] repeats
-    /// it, so rules that somebody flushed come back with the next tool.
+    /// Loads the rules and lets the kernel forward packets. Call it when the helper starts and before each
+    /// [`Self::attach`]: rules that somebody flushed come back with the next tool.
     ///
     /// `net.ipv4.ip_forward` is set for the whole machine and stays set.
     pub fn prepare(&self) -> Result<(), NetworkError> {
@@ -75,7 +75,6 @@ impl ToolNetwork {
     /// Gives the network namespace of the process behind `process` (a pidfd) its interface, address and route. Gives
     /// the tool's address. What an earlier sandbox of the same id left is replaced.
     pub fn attach(&self, id: &SandboxId, process: BorrowedFd<'_>) -> Result<Ipv4Addr, NetworkError> {
-        self.prepare()?;
         self.remove(id)?;
         let routing = Routing::open()?;
         let namespace = inside(process, || {
