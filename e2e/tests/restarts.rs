@@ -5,7 +5,8 @@
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
-    io::Read,
+    io::{Read, Write},
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -66,8 +67,44 @@ fn parts_are_replaced_under_load_and_nobody_notices() {
     assert_eq!(report.lost(), 0, "{report}");
     assert!(shims.iter().all(|shim| world.shims().contains(shim)), "every tool runs on");
     wait_for("the end of what was replaced", || PARTS.iter().all(|part| world.parts(part).len() == 1));
+    clients_that_stand_still_are_cut(&world);
     let unknown = world.command().args(["reload", "/nowhere/windlass.toml"]).output().unwrap();
     assert_eq!(unknown.status.code(), Some(8));
+}
+
+/// Clients that read nothing, or send a byte now and then, hold replaced parts for as long as the settings say.
+fn clients_that_stand_still_are_cut(world: &World) {
+    let settings = fs::read_to_string(world.settings_file()).unwrap();
+    fs::write(world.settings_file(), settings.replace("[server]", "[server]\nfinish_seconds = 2")).unwrap();
+    // From here on they know.
+    assert_eq!(world.reload("router").status, 0);
+    assert_eq!(world.reload("serve").status, 0);
+    wait_for("the end of the old ones", || PARTS.iter().all(|part| world.parts(part).len() == 1));
+    let heads = [
+        "GET /slow?seconds=600 HTTP/1.1\r\nHost: steady.localhost\r\n\r\n",
+        "GET /upgrade HTTP/1.1\r\nHost: steady.localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n",
+        "POST /digest HTTP/1.1\r\nHost: steady.localhost\r\nContent-Length: 100000\r\n\r\n",
+        "POST /api/v1/tools HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n",
+    ];
+    let open = |head: &&str| {
+        let mut client = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+        client.write_all(head.as_bytes()).unwrap();
+        client
+    };
+    for part in ["router", "serve"] {
+        let mut clients: Vec<TcpStream> = heads.iter().map(open).collect();
+        for client in &mut clients[2..] {
+            client.write_all(b"x").unwrap();
+        }
+        assert_eq!(world.reload(part).status, 0);
+        wait_for("its end", || {
+            for client in &mut clients[2..] {
+                let _ = client.write_all(b"x");
+            }
+            world.parts(part).len() == 1
+        });
+    }
+    fs::write(world.settings_file(), settings).unwrap();
 }
 
 /// Puts a program where the platform's lies, as an upgrade does: a new file under the old name.
@@ -217,6 +254,21 @@ fn killed_parts_refuse_nobody_and_what_ran_runs_on_or_again_whatever_ended() {
     world.up().unwrap();
     world.hold(3600).let_go();
     wait_for("the deploy", || world.get("slow.localhost", "/").body == "built slowly\n");
+
+    // A stop before a deploy's switch: its run is not live, and goes on at the next start.
+    let late = world.tool("late", "stdlib-http");
+    late.edit("app.py", "def main():", "def main():\n    __import__(\"time\").sleep(4)");
+    let push = late.push_command("main").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for("the deploy", || late.cli(&["runs", "show", "1"]).text.contains("deploy    running"));
+    drop(late);
+    world.down().unwrap();
+    let (text, status) = ended(push);
+    assert!(status == Some(1) && text.contains("goes on without you") && !text.contains(" live "), "{text}");
+    world.up().unwrap();
+    wait_for("its end", || world.cli(&["--tool", "late", "runs", "show", "1"]).text.contains("run 1 · live"));
+    assert_eq!(world.get("late.localhost", "/").body, "hello from stdlib-http\n");
+    assert_eq!(world.cli(&["--tool", "late", "stop"]).status, 0);
+    wait_for("its copy's end", || world.shims().len() == 2);
 
     let shims = world.shims();
     world.kill_starter().unwrap();

@@ -27,6 +27,10 @@ pub(crate) enum Page {
     Unreachable(String),
     /// The backend did not begin to answer in time.
     Slow(String),
+    /// The backend was replaced, and did not answer in the time that was left to it.
+    Cut(String),
+    /// The platform knows no way to the backend.
+    NoWay(String, Fault),
     /// The platform itself does not answer.
     PlatformAway(Fault),
 }
@@ -145,6 +149,18 @@ impl Page {
                 &format!("{tool} took too long"),
                 "It did not begin to answer in time. Its maintainers see more with: windlass logs",
                 None,
+            ),
+            Self::Cut(tool) => words(
+                StatusCode::SERVICE_UNAVAILABLE,
+                &format!("{tool} was replaced meanwhile"),
+                "The copy that had this request ended before it was answered. Send it again if it may happen twice.",
+                None,
+            ),
+            Self::NoWay(tool, fault) => words(
+                StatusCode::BAD_GATEWAY,
+                &format!("{tool} cannot be reached"),
+                &format!("It may be running, but requests do not get there. {}", fault.sentence()),
+                Some(5),
             ),
             Self::PlatformAway(fault) => words(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -17,7 +17,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -28,6 +28,8 @@ pub struct Config {
     /// The platform's own host name: `localhost`, `tools.example`.
     pub domain: String,
     pub paths: Paths,
+    /// How long open requests, downloads and tunnels may go on when another router has taken over.
+    pub finish: Duration,
 }
 
 /// Why the router cannot serve.
@@ -86,7 +88,8 @@ pub async fn serve(
         let _ = life.send(Life::Ending);
         life.closed().await;
     });
-    serve_while(config, listener, Patience::DEFAULT, lives, ready).await
+    let patience = Patience { leave: config.finish, ..Patience::DEFAULT };
+    serve_while(config, listener, patience, lives, ready).await
 }
 
 pub(crate) async fn serve_while(
@@ -96,7 +99,7 @@ pub(crate) async fn serve_while(
     mut life: watch::Receiver<Life>,
     ready: impl FnOnce(),
 ) -> Result<(), RouterError> {
-    let Config { domain, paths } = config;
+    let Config { domain, paths, .. } = config;
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
     let control = paths.router_sockets();
@@ -183,24 +186,29 @@ async fn connection(stream: TcpStream, service: Arc<Service>, mut life: watch::R
     let head = service.patience.head;
     let files = file::Queue::default();
     let stream = file::Connection { stream, files: files.clone() };
+    let severed = Arc::new(Notify::new());
+    let told = Arc::clone(&severed);
     let answer = service_fn(move |request| {
-        let (service, files) = (Arc::clone(&service), files.clone());
-        async move { Ok::<_, Infallible>(service.answer(request, client.ip(), &files).await) }
+        let (service, files, told) = (Arc::clone(&service), files.clone(), Arc::clone(&told));
+        async move { Ok::<_, Infallible>(service.answer(request, client.ip(), &files, &told).await) }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(head);
     // The buffer alone bounds nothing: one read may bring more than it is meant to hold.
     http.max_buf_size(MAX_HEAD_BYTES).max_header_size(MAX_HEAD_BYTES);
     let mut served = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
-    let ended = tokio::select! {
-        ended = &mut served => Some(ended),
-        () = closing(&mut life, head) => None,
-    };
-    let ended = if let Some(ended) = ended {
-        ended
-    } else {
+    let to_its_end = async {
+        tokio::select! {
+            ended = &mut served => return ended,
+            () = closing(&mut life, head) => {}
+        }
         Pin::new(&mut served).graceful_shutdown();
         (&mut served).await
+    };
+    let ended = tokio::select! {
+        ended = to_its_end => ended,
+        // A client that reads has heard it by then.
+        () = async { severed.notified().await; sleep(LINGER).await } => return,
     };
     if let Err(error) = ended {
         tracing::debug!(%client, %error, "a connection ended badly");

@@ -10,7 +10,7 @@ use crate::{
     table::{Route, State},
     tables::{Choice, Tables, Target},
     tunnel::Tunnel,
-    upstream::{self, Connection, Failure, Patience},
+    upstream::{self, Failure, Patience, Way},
 };
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -34,7 +34,7 @@ use std::{
     time::Instant,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
 
@@ -72,6 +72,8 @@ struct Asked {
     request_id: HeaderValue,
     /// Ours to the client, when the request wants to change the protocol.
     upgrade: Option<OnUpgrade>,
+    /// Hears that the answer was cut.
+    severed: Arc<Notify>,
 }
 
 impl Service {
@@ -87,12 +89,14 @@ impl Service {
         Self { tables, access, paths, patience, counts, life, places, turn, tunnels }
     }
 
-    /// Answers one request; every trouble is a page. `files`: those that its connection sends.
+    /// Answers one request; every trouble is a page. `files`: those that its connection sends; `severed` hears when the
+    /// answer was cut, which a client that stands still does not.
     pub(crate) async fn answer(
         &self,
         mut request: Request<Incoming>,
         client: IpAddr,
         files: &file::Queue,
+        severed: &Arc<Notify>,
     ) -> Response<Body> {
         self.counts.requests.fetch_add(1, Ordering::Relaxed);
         let request_id = headers::request_id(request.headers());
@@ -102,7 +106,8 @@ impl Service {
             Ok(host) => {
                 let upgrade = headers::upgrade(request.headers()).map(|_| hyper::upgrade::on(&mut request));
                 let (parts, body) = request.into_parts();
-                let asked = Asked { parts, body, host, client, request_id: request_id.clone(), upgrade };
+                let (request_id, severed) = (request_id.clone(), Arc::clone(severed));
+                let asked = Asked { parts, body, host, client, request_id, upgrade, severed };
                 match self.tables.find(&asked.host.name) {
                     Target::Platform => self.ask_platform(asked, files).await,
                     Target::Tool(route) => self.ask_tool(asked, &route, &accept).await,
@@ -170,13 +175,8 @@ impl Service {
 
     /// A place among the tool's open requests, or the page that stands for its state.
     fn place(&self, route: &Route) -> Result<OwnedSemaphorePermit, Page> {
-        let tool = route.tool.clone();
-        match route.state {
-            State::Serving => {}
-            State::Starting => return Err(Page::Starting(tool)),
-            State::Stopped => return Err(Page::Stopped(tool)),
-            State::Failed => return Err(Page::Failed(tool)),
-            State::Empty => return Err(Page::Empty(tool)),
+        if let Some(page) = page_of_state(route) {
+            return Err(page);
         }
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() > 10_000 {
@@ -184,33 +184,47 @@ impl Service {
             places.retain(|_, places| Arc::strong_count(places) > 1);
         }
         let places = places.entry(route.tool_id).or_insert_with(|| Arc::new(Semaphore::new(TOOL_REQUESTS)));
-        Arc::clone(places).try_acquire_owned().map_err(|_| Page::Busy(tool))
+        Arc::clone(places).try_acquire_owned().map_err(|_| Page::Busy(route.tool.clone()))
     }
 
     /// The first backend that accepts the connection answers. Before each try the table is asked again: a copy that
     /// was replaced meanwhile is not waited for.
     async fn ask_backends(&self, asked: Asked, route: &Route, row: &mut Row) -> Result<Answer, Page> {
         let mut tried = Vec::new();
+        let mut last = None;
         loop {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
             let Choice::Backend(backend, passage) = self.tables.choose(&route.host, &tried, turn) else {
-                return Err(Page::Unreachable(route.tool.clone()));
+                return Err(self.nobody(route, last));
             };
             if !tried.is_empty() {
                 self.counts.retries.fetch_add(1, Ordering::Relaxed);
             }
             match upstream::connect_tool(backend.address, self.patience.connect, passage).await {
-                Ok(connection) => {
+                Ok(way) => {
                     row.release = Some(backend.release);
                     let patience = self.patience.tool_answer;
-                    let sent = send(asked, connection, patience, headers::to_backend).await;
+                    let sent = send(asked, way, patience, headers::to_backend).await;
                     return sent.map_err(|failure| page_of(&failure, &route.tool));
                 }
                 // Nothing was sent: another copy may get the request.
-                Err(failure) => drop(page_of(&failure, &route.tool)),
+                Err(failure) => last = Some(page_of(&failure, &route.tool)),
             }
             tried.push(backend.address);
         }
+    }
+
+    /// What is said when no backend is left to try: the tool may have been stopped at this very moment.
+    fn nobody(&self, route: &Route, last: Option<Page>) -> Page {
+        if let Target::Tool(present) = self.tables.find(&route.host)
+            && let Some(page) = page_of_state(&present)
+        {
+            return page;
+        }
+        last.unwrap_or_else(|| {
+            let what = format!("{} is to be served, and the table names no copy", route.tool);
+            Page::NoWay(route.tool.clone(), Fault::caused_by("a request to a tool", &what))
+        })
     }
 
     /// Serve's answer. While serve is restarted a request waits; one that can be asked twice is, when the answer was
@@ -221,12 +235,13 @@ impl Service {
             && asked.upgrade.is_none()
             && matches!(asked.parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let repeat = again.then(|| (asked.parts.clone(), asked.host.clone()));
-        let (client, request_id) = (asked.client, asked.request_id.clone());
+        let (client, request_id, severed) =
+            (asked.client, asked.request_id.clone(), Arc::clone(&asked.severed));
         let patience = self.patience.platform_answer;
         let socket = self.paths.serve_socket();
         let connect = || upstream::connect_platform(&socket, until);
         let mut answer = match connect().await {
-            Ok(connection) => send(asked, connection, patience, headers::to_platform).await,
+            Ok(way) => send(asked, way, patience, headers::to_platform).await,
             Err(failure) => Err(failure),
         };
         while let (Err(Failure::Broken(_)), Some((parts, host))) = (&answer, &repeat) {
@@ -238,8 +253,9 @@ impl Service {
             headers::to_platform(&mut parts.headers, host, client, &request_id);
             let request = Request::from_parts(to_origin(parts), body::empty());
             answer = match connect().await {
-                Ok(connection) => {
-                    let sent = upstream::exchange(connection, request, &Activity::new(), patience).await;
+                Ok(way) => {
+                    let (activity, severed) = (Activity::new(), Arc::clone(&severed));
+                    let sent = upstream::exchange(way, request, &activity, patience, severed).await;
                     sent.map(|mut response| {
                         headers::to_client(response.headers_mut(), &request_id, false);
                         Answer { response, tunnel: None }
@@ -251,7 +267,9 @@ impl Service {
         match answer {
             Ok(Answer { response, tunnel }) => {
                 if let Some(tunnel) = tunnel {
-                    self.keep(async move { tunnel.carry(&mut 0).await });
+                    self.keep(async move {
+                        let _ = tunnel.carry(&mut 0).await;
+                    });
                 }
                 self.with_blob(response, files)
             }
@@ -289,21 +307,22 @@ struct Answer {
 /// Sends a request on and gives the answer.
 async fn send(
     asked: Asked,
-    connection: Box<dyn Connection>,
+    way: Way,
     patience: std::time::Duration,
     prepare: fn(&mut http::HeaderMap, &Host, IpAddr, &HeaderValue),
 ) -> Result<Answer, Failure> {
-    let Asked { mut parts, body, host, client, request_id, upgrade } = asked;
+    let Asked { mut parts, body, host, client, request_id, upgrade, severed } = asked;
+    let cut = way.cut.clone();
     prepare(&mut parts.headers, &host, client, &request_id);
     let activity = Activity::new();
     let body = Upload { body, activity: activity.clone() }.boxed_unsync();
     let request = Request::from_parts(to_origin(parts), body);
-    let mut response = upstream::exchange(connection, request, &activity, patience).await?;
+    let mut response = upstream::exchange(way, request, &activity, patience, severed).await?;
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let tunnel = if switched {
         // Without an upgrade nobody asked for another protocol.
         let client = upgrade.ok_or(Failure::Protocol)?;
-        Some(Tunnel { client, backend: hyper::upgrade::on(&mut response) })
+        Some(Tunnel { client, backend: hyper::upgrade::on(&mut response), cut })
     } else {
         None
     };
@@ -313,8 +332,7 @@ async fn send(
 
 /// Carries a tool's tunnel; as with a [`Download`], its row is written and its place given back when it has ended.
 async fn carry(tunnel: Tunnel, mut row: Row, _place: OwnedSemaphorePermit) {
-    tunnel.carry(&mut row.sent_bytes).await;
-    row.complete = true;
+    row.complete = tunnel.carry(&mut row.sent_bytes).await;
 }
 
 fn check(request: &Request<Incoming>) -> Result<Host, Page> {
@@ -333,7 +351,22 @@ fn to_origin(mut parts: Parts) -> Parts {
     parts
 }
 
+/// The page that stands for a tool that is not serving.
+fn page_of_state(route: &Route) -> Option<Page> {
+    let tool = route.tool.clone();
+    match route.state {
+        State::Serving => None,
+        State::Starting => Some(Page::Starting(tool)),
+        State::Stopped => Some(Page::Stopped(tool)),
+        State::Failed => Some(Page::Failed(tool)),
+        State::Empty => Some(Page::Empty(tool)),
+    }
+}
+
 fn page_of(failure: &Failure, tool: &str) -> Page {
+    if failure.is_the_platforms() {
+        return Page::NoWay(tool.to_owned(), Fault::of("a request to a tool", failure));
+    }
     tracing::info!(tool, failure = %failure, cause = ?failure.source(), "a tool did not answer");
     match failure {
         Failure::Unreachable(_) | Failure::Broken(_) | Failure::Protocol => {
@@ -341,5 +374,6 @@ fn page_of(failure: &Failure, tool: &str) -> Page {
         }
         Failure::Request(_) => Page::BROKEN_BODY,
         Failure::Slow => Page::Slow(tool.to_owned()),
+        Failure::Cut => Page::Cut(tool.to_owned()),
     }
 }

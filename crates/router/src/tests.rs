@@ -8,6 +8,7 @@ mod life;
 mod platform;
 mod replace;
 mod requests;
+mod stalled;
 
 use crate::{
     Backend, Config, Control, Route, State, Table,
@@ -98,7 +99,7 @@ impl World {
     fn start(&mut self) {
         let listener = self.listener.try_clone().unwrap();
         let (life, lives) = watch::channel(Life::Serving);
-        let config = Config { domain: "localhost".to_owned(), paths: self.paths.clone() };
+        let config = Config { domain: "localhost".to_owned(), paths: self.paths.clone(), finish: WHILE };
         let (ready, is_ready) = channel();
         let ready = move || ready.send(()).unwrap();
         let patience = self.patience;
@@ -144,6 +145,15 @@ impl World {
         let address = tool(answer);
         world.route(State::Serving, &[address]);
         world
+    }
+
+    /// Clients' connections that the router holds, as the kernel counts them.
+    fn connections(&self) -> usize {
+        let port = format!("0100007F:{:04X}", self.address.port());
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let lines = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        // Established, or closed by the client alone: those whose descriptor is open on this side.
+        lines.filter(|words| words[1] == port && matches!(words[3], "01" | "08")).count()
     }
 
     fn connect(&self) -> TcpStream {

@@ -1,5 +1,6 @@
 //! Connections that changed their protocol, as web sockets do: bytes go through both ways until one side leaves.
 
+use crate::underway::Cut;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use std::{
@@ -13,16 +14,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 pub(crate) struct Tunnel {
     pub(crate) client: OnUpgrade,
     pub(crate) backend: OnUpgrade,
+    pub(crate) cut: Cut,
 }
 
 impl Tunnel {
-    /// Carries bytes until a side leaves; what the client got is counted as it goes, since this may be cut.
-    pub(crate) async fn carry(self, sent_bytes: &mut u64) {
+    /// Carries bytes until a side leaves, or it is cut; what the client got is counted as it goes. Whether a side left.
+    pub(crate) async fn carry(mut self, sent_bytes: &mut u64) -> bool {
         if let (Ok(client), Ok(backend)) = tokio::join!(self.client, self.backend) {
             let mut client = Counted { stream: TokioIo::new(client), sent_bytes };
-            // Either side may go at any time; that is how these connections end.
-            let _ = copy_bidirectional(&mut client, &mut TokioIo::new(backend)).await;
+            let mut backend = TokioIo::new(backend);
+            tokio::select! {
+                // Either side may go at any time; that is how these connections end.
+                _ = copy_bidirectional(&mut client, &mut backend) => {}
+                () = self.cut.told() => return false,
+            }
         }
+        true
     }
 }
 

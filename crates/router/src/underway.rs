@@ -80,14 +80,36 @@ impl Underway {
 }
 
 impl Passage {
-    /// A connection that is under way for as long as it is open, and breaks when it is cut.
-    pub(crate) fn over(self, stream: impl Connection + 'static) -> Box<dyn Connection> {
-        let mut cut = self.load.cut.subscribe();
-        let cut = async move {
-            // The sender lives as long as this passage.
-            let _ = cut.wait_for(|cut| *cut).await;
-        };
-        Box::new(Watched { stream, cut: Box::pin(cut), _passage: self })
+    /// A connection that is under way for as long as it is open, and the word that it is cut.
+    pub(crate) fn over(self, stream: impl Connection + 'static) -> (Box<dyn Connection>, Cut) {
+        let cut = Cut(Some(self.load.cut.subscribe()));
+        (Box::new(Counted { stream, _passage: self }), cut)
+    }
+}
+
+/// The word that what is under way to a backend is cut. Whoever holds a connection waits for it beside its work: one
+/// whose client stands still is never polled otherwise.
+#[derive(Clone)]
+pub(crate) struct Cut(Option<watch::Receiver<bool>>);
+
+impl Cut {
+    /// For what has no deadline of its own: requests to the platform.
+    pub(crate) const NEVER: Self = Self(None);
+
+    /// Whether it is cut.
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.as_ref().is_some_and(|cut| *cut.borrow())
+    }
+
+    /// Returns when it is cut.
+    pub(crate) async fn told(&mut self) {
+        if let Some(cut) = &mut self.0
+            && cut.wait_for(|cut| *cut).await.is_ok()
+        {
+            return;
+        }
+        // Nothing is under way any more.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -103,28 +125,22 @@ impl Drop for Passage {
 }
 
 /// A backend's connection.
-struct Watched<S> {
+struct Counted<S> {
     stream: S,
-    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
     _passage: Passage,
 }
 
-impl<S: Connection> AsyncRead for Watched<S> {
+impl<S: Connection> AsyncRead for Counted<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(context).is_ready() {
-            // Polled once more than it may be, it would panic.
-            self.cut = Box::pin(std::future::ready(()));
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
-impl<S: Connection> AsyncWrite for Watched<S> {
+impl<S: Connection> AsyncWrite for Counted<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -2,7 +2,7 @@
 
 use crate::{
     body::{Activity, Body},
-    underway::Passage,
+    underway::{Cut, Passage},
 };
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
@@ -11,12 +11,14 @@ use std::{
     io,
     net::SocketAddr,
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use thiserror::Error;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
+    sync::Notify,
     time::{sleep, timeout},
 };
 
@@ -58,6 +60,12 @@ impl Patience {
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Connection for S {}
 
+/// An open connection to a backend.
+pub(crate) struct Way {
+    connection: Box<dyn Connection>,
+    pub(crate) cut: Cut,
+}
+
 /// Why a backend gave no answer.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -73,6 +81,21 @@ pub(crate) enum Failure {
     Protocol,
     #[error("no answer in time")]
     Slow,
+    /// Its copy was replaced, and what was under way had its time.
+    #[error("no answer before the end of the copy's drain")]
+    Cut,
+}
+
+impl Failure {
+    /// Whether a tool can have no part in it: its copy is on this machine, and this machine knew no way there.
+    pub(crate) fn is_the_platforms(&self) -> bool {
+        use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable, PermissionDenied};
+        const NO_DESCRIPTORS: [i32; 2] =
+            [rustix::io::Errno::MFILE.raw_os_error(), rustix::io::Errno::NFILE.raw_os_error()];
+        let Self::Unreachable(error) = self else { return false };
+        matches!(error.kind(), AddrNotAvailable | HostUnreachable | NetworkUnreachable | PermissionDenied)
+            || error.raw_os_error().is_some_and(|number| NO_DESCRIPTORS.contains(&number))
+    }
 }
 
 /// Connects to a running copy of a tool.
@@ -80,46 +103,54 @@ pub(crate) async fn connect_tool(
     address: SocketAddr,
     patience: Duration,
     passage: Passage,
-) -> Result<Box<dyn Connection>, Failure> {
+) -> Result<Way, Failure> {
     let connected = timeout(patience, TcpStream::connect(address)).await;
     let stream = connected.unwrap_or_else(|elapsed| Err(elapsed.into())).map_err(Failure::Unreachable)?;
     // Small writes go out at once; without this nothing breaks, it is only slower.
     let _ = stream.set_nodelay(true);
-    Ok(passage.over(stream))
+    let (connection, cut) = passage.over(stream);
+    Ok(Way { connection, cut })
 }
 
 /// Connects to serve, waiting until `until` for one that is being restarted.
-pub(crate) async fn connect_platform(socket: &Path, until: Instant) -> Result<Box<dyn Connection>, Failure> {
+pub(crate) async fn connect_platform(socket: &Path, until: Instant) -> Result<Way, Failure> {
     loop {
         match UnixStream::connect(socket).await {
-            Ok(stream) => return Ok(Box::new(stream)),
+            Ok(stream) => return Ok(Way { connection: Box::new(stream), cut: Cut::NEVER }),
             Err(error) if Instant::now() >= until => return Err(Failure::Unreachable(error)),
             Err(_) => sleep(TRY_AGAIN).await,
         }
     }
 }
 
-/// Sends one request and waits for the head of its answer. The answer's body keeps the connection open.
+/// Sends one request and waits for the head of its answer. The answer's body keeps the connection open. When it is cut,
+/// `severed` hears of it: the client may stand still, and then hears nothing.
 pub(crate) async fn exchange(
-    connection: Box<dyn Connection>,
+    Way { connection, mut cut }: Way,
     request: Request<Body>,
     activity: &Activity,
     patience: Duration,
+    severed: Arc<Notify>,
 ) -> Result<Response<Incoming>, Failure> {
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(connection)).await.map_err(Failure::Broken)?;
+    let is_cut = cut.clone();
     tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "the connection to a backend ended badly");
+        tokio::select! {
+            ended = connection.with_upgrades() => if let Err(error) = ended {
+                tracing::debug!(%error, "the connection to a backend ended badly");
+            },
+            () = cut.told() => severed.notify_one(),
         }
     });
     let answer = sender.send_request(request);
     tokio::pin!(answer);
+    let broken = |error| if is_cut.is_told() { Failure::Cut } else { Failure::Broken(error) };
     loop {
         let left = patience.saturating_sub(activity.idle());
         match timeout(left, &mut answer).await {
             Ok(Err(error)) if activity.is_broken() => return Err(Failure::Request(error)),
-            Ok(answer) => return answer.map_err(Failure::Broken),
+            Ok(answer) => return answer.map_err(broken),
             Err(_) if activity.idle() >= patience => return Err(Failure::Slow),
             // The request's body has moved meanwhile.
             Err(_) => {}

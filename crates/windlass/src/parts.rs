@@ -136,7 +136,8 @@ fn router(settings: &Settings) -> Result<()> {
     // Serve shares the router's group and cuts the logs that the router writes; nobody else may look.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o007));
     let paths = settings.paths();
-    let config = router::Config { domain: settings.server.domain.clone(), paths };
+    let (domain, finish) = (settings.server.domain.clone(), settings.server.finish());
+    let config = router::Config { domain, paths, finish };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     Ok(runtime.block_on(router::serve(config, TcpListener::from(socket()?), up::control::say_ready))?)
 }

@@ -38,8 +38,6 @@ use tokio::{
 
 /// How long the process waits for its threads at its end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
-/// How long a serve that was replaced finishes requests and follows the pushes that it let in.
-const FINISH_WITHIN: Duration = Duration::from_mins(10);
 /// How long it takes at most to tell them that it ends.
 const END_WITHIN: Duration = Duration::from_secs(3);
 /// Between two looks at the pushes that it waits for.
@@ -153,7 +151,7 @@ async fn serve(settings: &Settings, listener: net::UnixListener, ready: fn()) ->
         tokio::select! {
             () = &mut finished => return Ok(()),
             () = signals.end() => {}
-            () = sleep(FINISH_WITHIN) => {}
+            () = sleep(settings.server.finish()) => {}
         }
     }
     // Pushes end with a text that says how to follow their runs.

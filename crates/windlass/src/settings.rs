@@ -10,6 +10,7 @@ use std::{
     fs,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// The whole file.
@@ -35,6 +36,8 @@ pub(crate) struct Server {
     pub listen: SocketAddr,
     /// The platform answers on this name, a tool on `<tool>.<domain>`.
     pub domain: String,
+    /// How long a replaced router or serve may go on with what it has begun.
+    pub finish_seconds: u32,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -148,7 +151,11 @@ pub(crate) struct Log {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), domain: "localhost".to_owned() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            domain: "localhost".to_owned(),
+            finish_seconds: 600,
+        }
     }
 }
 
@@ -235,6 +242,13 @@ impl Git {
     /// what a collection cannot keep as small as it came.
     pub(crate) fn max_file_bytes(&self) -> u64 {
         self.max_repository_mebibytes.saturating_add(self.max_pack_mebibytes).saturating_mul(2 * MIB)
+    }
+}
+
+impl Server {
+    /// How long a replaced router or serve may go on.
+    pub(crate) fn finish(&self) -> Duration {
+        Duration::from_secs(u64::from(self.finish_seconds))
     }
 }
 

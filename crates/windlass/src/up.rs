@@ -69,7 +69,7 @@ pub(crate) fn run(file: &Path) -> Result<()> {
         Some(Taken { public, starter, parts, asker, took }) => (public, starter, Some((parts, asker, took))),
         None => (listen(&settings)?, listen_for_root(&paths)?, None),
     };
-    let start = Arc::new(Start { program, file, instance });
+    let start = Arc::new(Start { program, file, instance, finish: settings.server.finish() });
     let running = Arc::new(Running { lease, starter, settings, start });
     let ended = runtime.block_on(supervise(&running, public, taken, signals));
     let removed = remove_instance(instance, &paths.run);

@@ -6,11 +6,12 @@ use model::{ReplicaId, RunId, ToolId};
 use sandbox::request::{Kind, SandboxRow, State};
 use std::{
     collections::{HashMap, HashSet},
+    num::NonZero,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use store::{Replica, ReplicaState, Tool, Wanted};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 
 /// Between two looks when nobody nudges.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -72,12 +73,14 @@ async fn pass(line: &Arc<Line>, memory: &mut Memory) -> Result<(), StationError>
             tracing::warn!(%error, tool = %replica.tool, "a copy could not be judged");
         }
     }
-    for tool in tools.values() {
-        let Some(release) = current.get(&tool.id) else { continue };
-        if let Err(error) = supply(line, memory, tool, *release, &replicas).await {
-            tracing::warn!(%error, tool = %tool.name, "a copy could not be supplied");
+    let mut lacking = Vec::new();
+    for tool in tools.into_values() {
+        let Some(release) = current.get(&tool.id).copied() else { continue };
+        if lacks(line, memory, &tool, release, &replicas) {
+            lacking.push((tool, release));
         }
     }
+    supply(line, memory, lacking).await?;
     if let Err(error) = sweep(line, &sandboxes, &replicas).await {
         tracing::warn!(%error, "what runs without a row could not be swept");
     }
@@ -150,17 +153,11 @@ async fn judge(
     Ok(())
 }
 
-/// Starts a copy where one is wanted and none is there.
-async fn supply(
-    line: &Arc<Line>,
-    memory: &mut Memory,
-    tool: &Tool,
-    release: u64,
-    replicas: &[Replica],
-) -> Result<(), StationError> {
+/// Whether a copy is wanted, none is there, and it is time to start one.
+fn lacks(line: &Line, memory: &mut Memory, tool: &Tool, release: u64, replicas: &[Replica]) -> bool {
     if tool.wanted == Wanted::Stopped || line.deploying.has(tool.id) {
         memory.tries.remove(&tool.id);
-        return Ok(());
+        return false;
     }
     let present = replicas.iter().any(|replica| {
         replica.tool == tool.id
@@ -168,24 +165,41 @@ async fn supply(
             && replica.restarts >= tool.restarts
             && matches!(replica.state, ReplicaState::Starting | ReplicaState::Healthy)
     });
-    if present {
-        return Ok(());
-    }
     let tries = memory.tries.get(&tool.id).filter(|tries| tries.restarts == tool.restarts);
-    if tries.is_some_and(|tries| Instant::now() < tries.not_before) {
-        return Ok(());
-    }
-    let release = line.store.release(tool.id, release).await?;
-    let replica = match start(line, tool, &release).await {
-        Ok(replica) => replica,
-        Err(error) => {
-            memory.delay(tool);
-            return Err(error);
+    !present && tries.is_none_or(|tries| Instant::now() >= tries.not_before)
+}
+
+/// Starts a copy of each of these releases, as many at once as there are cores: after a reboot all tools lack one.
+async fn supply(
+    line: &Arc<Line>,
+    memory: &mut Memory,
+    lacking: Vec<(Tool, u64)>,
+) -> Result<(), StationError> {
+    let at_once = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let (mut lacking, mut starts) = (lacking.into_iter(), JoinSet::new());
+    loop {
+        for (tool, release) in lacking.by_ref().take(at_once - starts.len()) {
+            let line = Arc::clone(line);
+            starts.spawn(async move {
+                let started = match line.store.release(tool.id, release).await {
+                    Ok(release) => start(&line, &tool, &release).await,
+                    Err(error) => Err(error.into()),
+                };
+                (tool, started)
+            });
         }
-    };
-    // Counts as an end to come: one that ends while it starts is not started again at once.
-    memory.delay(tool);
-    watch_start(line, memory, replica).await
+        let Some(started) = starts.join_next().await else { return Ok(()) };
+        let (tool, started) = started.map_err(|error| StationError::Inconsistent(error.to_string()))?;
+        // Counts as an end to come: one that ends while it starts is not started again at once.
+        memory.delay(&tool);
+        let watched = match started {
+            Ok(replica) => watch_start(line, memory, replica).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = watched {
+            tracing::warn!(%error, tool = %tool.name, "a copy could not be supplied");
+        }
+    }
 }
 
 /// Judges a starting copy beside the loop.

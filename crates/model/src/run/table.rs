@@ -1,7 +1,7 @@
 //! The state table: `next(run, event)`.
 
 use super::{CancelReason, Cause, Outcome, RunState, StepKind, StepState};
-use crate::Problem;
+use crate::{Fault, Problem};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -42,8 +42,8 @@ pub enum Event {
     Claimed(StepKind),
     /// The holder of the claim reported.
     Ended(StepKind, Outcome),
-    /// The holder of the claim fell silent.
-    LeaseLost(StepKind),
+    /// The holder of the claim fell silent, which is written down as this fault.
+    LeaseLost(StepKind, Fault),
     /// The holder stops in good order (the platform restarts) and somebody else shall go on: no fault.
     HandedBack(StepKind),
     /// The run shall end.
@@ -101,9 +101,9 @@ pub fn next(run: &RunView, event: Event) -> Result<Vec<Change>, Illegal> {
             after.step_in(kind, &StepState::Running)?;
             after.ended(kind, outcome);
         }
-        Event::LeaseLost(kind) => {
+        Event::LeaseLost(kind, fault) => {
             after.step_in(kind, &StepState::Running)?;
-            after.fault(kind, lease_lost(kind));
+            after.fault(kind, lost(kind, &fault.sentence()));
         }
         Event::HandedBack(kind) => {
             after.step_in(kind, &StepState::Running)?;
@@ -119,12 +119,12 @@ pub fn next(run: &RunView, event: Event) -> Result<Vec<Change>, Illegal> {
     Ok(after.changes)
 }
 
-fn lease_lost(kind: StepKind) -> Problem {
+fn lost(kind: StepKind, whose: &str) -> Problem {
     Problem::new(
         "run-lost",
         500,
         format!("the {kind} step was lost"),
-        format!("The platform lost sight of the {kind} step {MAX_ATTEMPTS} times. Nothing is wrong with your code."),
+        format!("The platform lost sight of the {kind} step {MAX_ATTEMPTS} times. {whose}"),
     )
     .hint("push again, and tell the operator when it happens again")
 }
@@ -162,7 +162,9 @@ impl After {
             Outcome::Failed { cause: Cause::Platform, problem } => self.fault(kind, problem),
             Outcome::Failed { cause, problem } => self.set_step(kind, StepState::Failed { cause, problem }),
             // Nobody asked: the holder is confused, and trying again is the platform's business.
-            Outcome::Cancelled if self.run.cancel.is_none() => self.fault(kind, lease_lost(kind)),
+            Outcome::Cancelled if self.run.cancel.is_none() => {
+                self.fault(kind, lost(kind, "Nothing is wrong with your code."));
+            }
             Outcome::Cancelled => self.set_step(kind, StepState::Cancelled),
         }
     }

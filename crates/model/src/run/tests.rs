@@ -1,7 +1,7 @@
 //! The state table, told as stories and held to its laws with random graphs and events.
 
 use super::*;
-use crate::Problem;
+use crate::{Fault, Problem};
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::json;
 
@@ -9,6 +9,10 @@ const DONE: Outcome = Outcome::Done { outputs: serde_json::Value::Null };
 
 fn problem() -> Problem {
     Problem::new("build-broken", 422, "the build failed", "pip: no matching distribution")
+}
+
+fn lost(kind: StepKind) -> Event {
+    Event::LeaseLost(kind, Fault::caused_by("a step", "nobody heard of it"))
 }
 
 fn failed(cause: Cause) -> Outcome {
@@ -95,13 +99,29 @@ fn a_fault_of_the_platform_is_tried_three_times_and_then_told_as_such() {
         assert_eq!(run.steps[0].state, StepState::Ready);
         happen(&mut run, Event::Claimed(StepKind::Plan));
         if faults == 2 {
-            happen(&mut run, Event::LeaseLost(StepKind::Plan));
+            happen(&mut run, lost(StepKind::Plan));
         } else {
             happen(&mut run, Event::Ended(StepKind::Plan, failed(Cause::Platform)));
         }
     }
     assert_eq!(run.state, RunState::Failed);
     assert_eq!(run.steps[0].state, StepState::Failed { cause: Cause::Platform, problem: problem() });
+}
+
+#[test]
+fn a_step_that_nobody_heard_of_is_told_with_the_id_of_its_last_fault() {
+    let mut run = queued(graph(false));
+    let mut last = None;
+    for _ in 1..=MAX_ATTEMPTS {
+        happen(&mut run, Event::Claimed(StepKind::Plan));
+        let fault = Fault::caused_by("a step", "nobody heard of it");
+        last = Some(fault.clone());
+        happen(&mut run, Event::LeaseLost(StepKind::Plan, fault));
+    }
+    let StepState::Failed { cause: Cause::Platform, problem } = &run.steps[0].state else {
+        panic!("{run:?}")
+    };
+    assert!(problem.id == "run-lost" && problem.detail.contains(&last.unwrap().sentence()), "{problem}");
 }
 
 #[test]
@@ -140,7 +160,7 @@ fn a_last_fault_of_a_step_that_shall_stop_anyway_is_no_failure() {
         if faults == MAX_ATTEMPTS {
             happen(&mut run, Event::CancelAsked(CancelReason::Person));
         }
-        happen(&mut run, Event::LeaseLost(StepKind::Plan));
+        happen(&mut run, lost(StepKind::Plan));
     }
     assert_eq!(words(&run), "cancelled: cancelled cancelled");
 }
@@ -258,7 +278,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => kind.clone().prop_map(Event::Claimed),
         6 => (kind.clone(), outcome).prop_map(|(kind, outcome)| Event::Ended(kind, outcome)),
-        2 => kind.clone().prop_map(Event::LeaseLost),
+        2 => kind.clone().prop_map(lost),
         1 => kind.prop_map(Event::HandedBack),
         2 => Just(Event::Freed),
         1 => Just(Event::WaitedTooLong { seconds: 3600 }),
@@ -325,7 +345,7 @@ proptest! {
             let moving = run.steps.iter().find(|step| matches!(step.state, StepState::Ready | StepState::Running));
             let event = match moving {
                 Some(step) if step.state == StepState::Ready => Event::Claimed(step.kind),
-                Some(step) => Event::LeaseLost(step.kind),
+                Some(step) => lost(step.kind),
                 None => break,
             };
             happen(&mut run, event);

@@ -142,26 +142,35 @@ fn a_tool_that_does_not_answer_gets_a_page_and_not_silence() {
     // Nothing listens.
     let mut world = World::new();
     world.route(State::Serving, &[NOBODY]);
-    assert_eq!(status(&world.get("wordcount.localhost", "")), "502");
+    let tools_fault = |world: &World, expected: &str| {
+        let page = world.get("wordcount.localhost", "");
+        assert!(status(&page) == expected && page.contains("windlass logs"), "{page}");
+        assert!(!page.contains("the platform's fault"), "{page}");
+    };
+    tools_fault(&world, "502");
     // It listens and goes away.
     let gone = tool(drop);
     world.route(State::Serving, &[gone]);
-    assert_eq!(status(&world.get("wordcount.localhost", "")), "502");
+    tools_fault(&world, "502");
     // It says something that is no HTTP.
     let babble = tool(|mut stream| {
         read_head(&mut stream);
         let _ = stream.write_all(b"hello there\r\n\r\n");
     });
     world.route(State::Serving, &[babble]);
-    assert_eq!(status(&world.get("wordcount.localhost", "")), "502");
-    // No backend at all, though it is said to serve.
-    world.route(State::Serving, &[]);
-    assert_eq!(status(&world.get("wordcount.localhost", "")), "502");
+    tools_fault(&world, "502");
+    // No backend at all, though it is said to serve; one to which this machine knows no way.
+    for backends in [&[][..], &["255.255.255.255:80".parse().unwrap()]] {
+        world.route(State::Serving, backends);
+        let page = world.get("wordcount.localhost", "");
+        assert!(status(&page) == "502" && page.contains("cannot be reached"), "{page}");
+        assert!(page.contains("the platform's fault, not yours"), "{page}");
+    }
     // It listens and is silent.
     let mut world = World::with_patience(Patience { tool_answer: Duration::from_millis(600), ..PATIENCE });
     let silent = tool(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
     world.route(State::Serving, &[silent]);
-    assert_eq!(status(&world.get("wordcount.localhost", "")), "504");
+    tools_fault(&world, "504");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use model::{
-    Action, Actor, RunId, StepId, Timestamp, ToolId, UserId,
+    Action, Actor, Fault, RunId, StepId, Timestamp, ToolId, UserId,
     run::{CancelReason, Change, Event, Illegal, Lane, OnNewPush, Outcome, RunState, StepKind, next},
 };
 use push::{Place, insert_push, insert_run, recorded_before};
@@ -220,7 +220,10 @@ impl Queue for Sqlite {
                 continue;
             }
             let at = Timestamp::now();
-            follow(&mut work, text(&row, "run")?, Event::LeaseLost(word(&row, "kind")?), at).await?;
+            let (run, kind): (RunId, StepKind) = (text(&row, "run")?, word(&row, "kind")?);
+            let fault =
+                Fault::caused_by("a step of a run", &format!("nobody heard of the {kind} step of {run}"));
+            follow(&mut work, run, Event::LeaseLost(kind, fault), at).await?;
             steps.push(step);
         }
         work.commit().await?;

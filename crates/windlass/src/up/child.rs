@@ -35,8 +35,8 @@ const SPAWN_AGAIN: Duration = Duration::from_secs(1);
 const STOP_TIME: Duration = Duration::from_secs(20);
 /// How long a new part may take until it answers; if it does not, the old one stays.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-/// How long a replaced part may take to finish what it has begun; a little longer than it allows itself.
-const LEAVE_WITHIN: Duration = Duration::from_secs(660);
+/// How much longer than it allows itself a replaced part may take to finish what it has begun.
+const LEAVE_MARGIN: Duration = Duration::from_mins(1);
 
 /// Which part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub(super) struct Start {
     pub(super) program: PathBuf,
     pub(super) file: PathBuf,
     pub(super) instance: Instance,
+    /// How long a replaced part allows itself.
+    pub(super) finish: Duration,
 }
 
 /// A part.
@@ -125,7 +127,8 @@ impl Child {
         let process = Arc::new(process);
         self.left.retain(|process| process.strong_count() > 0);
         self.left.push(Arc::downgrade(&process));
-        self.leaving.spawn(leave(process, self.role.name(), self.stopping.subscribe()));
+        let within = self.start.finish + LEAVE_MARGIN;
+        self.leaving.spawn(leave(process, self.role.name(), within, self.stopping.subscribe()));
     }
 
     /// Starts it unless it runs, and again whenever it ends by itself. Returns only when it cannot be waited for; when
@@ -232,7 +235,7 @@ impl Child {
 
     /// The process, and where it says that it is ready.
     fn spawn(&mut self) -> Result<(Process, Option<ChildStdout>)> {
-        let Start { program, file, instance } = self.start.as_ref();
+        let Start { program, file, instance, .. } = self.start.as_ref();
         let mut command = Command::new(program);
         command
             .arg(self.role.name())
@@ -268,11 +271,16 @@ impl Child {
 }
 
 /// Waits for a replaced process; when the platform stops, or it takes too long, it is ended.
-async fn leave(process: Arc<Process>, name: &'static str, mut stopping: watch::Receiver<bool>) {
+async fn leave(
+    process: Arc<Process>,
+    name: &'static str,
+    within: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
     tokio::select! {
         _ = process.wait() => return,
         _ = stopping.wait_for(|stopping| *stopping) => {}
-        () = sleep(LEAVE_WITHIN) => {}
+        () = sleep(within) => {}
     }
     process.signal(Signal::TERM);
     end(&process, name).await;
