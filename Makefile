@@ -3,10 +3,11 @@ SHELL := /bin/bash
 DATA ?= /var/lib/windlass-dev
 PORT ?= 8080
 SECONDS ?= 30
+VERSIONS ?= 12 13
 TARGET ?=
 SUITE ?=
 
-.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance
+.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance test-vm
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -59,3 +60,6 @@ audit: ## licences and advisories (needs cargo-deny)
 
 deb: ## build a Debian package (PROFILE=release, VERSION=); prints its path
 	@tools/deb.sh
+
+test-vm: ## the package on Debian 12 and 13 under emulation: install, push, upgrade, reboot, power cut, purge (VERSIONS=)
+	@VERSIONS="$(VERSIONS)" tools/vm.sh

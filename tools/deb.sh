@@ -3,6 +3,8 @@
 #   VERSION=…  instead of the workspace's version and the commit's time
 #   PROFILE=dev  what `cargo build` made for the tests: sooner there, slower to run
 #   MAINTAINER=…  who answers for the package, as `Name <address>`; default root of this machine
+#   BUILT=…  directory of programs that are compiled already
+#   COMPRESSION=gzip  larger, and built sooner
 #   OUT=…  directory of the package; default target/debian
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -21,8 +23,12 @@ number=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"$/\1/p' Carg
 version=${VERSION:-$number+$(date -u -d "@$epoch" +%Y%m%d.%H%M%S)}
 [[ $version =~ ^[0-9][A-Za-z0-9.+~]*$ ]] || fail "$version is no version: digits first, then letters, digits, dots, + and ~"
 
-cargo build --quiet --workspace --bins --profile "$profile" >&2
-case $profile in dev) built=$target/x86_64-unknown-linux-gnu/debug ;; *) built=$target/x86_64-unknown-linux-gnu/$profile ;; esac
+built=${BUILT:-}
+if [ -z "$built" ]; then
+	cargo build --quiet --workspace --bins --profile "$profile" >&2
+	case $profile in dev) folder=debug ;; *) folder=$profile ;; esac
+	built=$target/x86_64-unknown-linux-gnu/$folder
+fi
 
 tree=$(mktemp -d)
 trap 'rm -rf -- "$tree"' EXIT
@@ -62,5 +68,5 @@ chmod 644 "$tree/DEBIAN/control" "$tree/DEBIAN/md5sums"
 
 mkdir -p "$out"
 package=$out/windlass_${version}_amd64.deb
-SOURCE_DATE_EPOCH=$epoch dpkg-deb --root-owner-group -Zxz --build "$tree" "$package" >&2
+SOURCE_DATE_EPOCH=$epoch dpkg-deb --root-owner-group -Z"${COMPRESSION:-xz}" --build "$tree" "$package" >&2
 echo "$package"

@@ -146,6 +146,7 @@ fn set_up(config: &Config, runtime: &Runtime) -> Result<(Place, Result<Container
     if let Some(own) = &config.own_cgroup {
         // Before the runtime gives controllers to the scope: no process may then be in it.
         Group::new(own).enter()?;
+        privilege::outlive_terminate();
     }
     mounts::enter(&config.mounts)?;
     let created = match runtime.create() {

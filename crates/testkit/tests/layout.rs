@@ -62,7 +62,9 @@ fn root() -> PathBuf {
 /// Every file of ours with this ending, its path from the root.
 fn files(ending: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for room in ["crates", "buildpacks", "e2e", "tools", "stacks", "bench", "chaos", "fuzz", "docs"] {
+    for room in
+        ["crates", "buildpacks", "e2e", "tools", "stacks", "bench", "chaos", "fuzz", "vm", "deploy", "docs"]
+    {
         walk(&root().join(room), &mut found);
     }
     let root = root();

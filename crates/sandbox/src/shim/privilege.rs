@@ -1,4 +1,4 @@
-//! Giving up root.
+//! Giving up root, and staying to the end.
 
 use super::ShimError;
 use rustix::process::{Gid, Uid};
@@ -23,4 +23,17 @@ pub(super) fn drop_to(id: u32) -> Result<(), ShimError> {
         rustix::thread::set_no_new_privs(true)
     };
     dropped().map_err(|error| ShimError::Kernel("give up root", error.into()))
+}
+
+/// systemd sends SIGTERM to every process of a scope that it stops. It is meant for the tool: the shim stays until the
+/// tool has ended, and tells how.
+pub(super) fn outlive_terminate() {
+    extern "C" fn nothing(_: libc::c_int) {}
+    // A handler, since programs that the shim starts would inherit that a signal is ignored.
+    let handler: extern "C" fn(libc::c_int) = nothing;
+    // SAFETY: the handler does nothing; a wait that it interrupts is waited for again.
+    #[expect(unsafe_code, reason = "a handler of a signal is a bare function")]
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
 }
