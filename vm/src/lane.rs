@@ -109,7 +109,7 @@ fn push(_: &Given, machine: &mut Machine) -> Result<String> {
 
 fn scopes(_: &Given, machine: &mut Machine) -> Result<String> {
     let limits = "cd /sys/fs/cgroup/windlass.slice/windlass-tools.slice/wl0-web-*.scope\n\
-        cat box/memory.max box/pids.max box/memory.swap.max box/cpu.max; test -s shim/cgroup.procs; test -s box/cgroup.procs";
+        cat box/memory.max box/pids.max box/memory.swap.max box/cpu.max; grep -q . shim/cgroup.procs; grep -q . box/cgroup.procs";
     let before = machine.run(limits)?;
     ensure!(before.split_whitespace().eq([MEMORY, "256", "0", "100000", "100000"]), "{before}");
     let after = machine

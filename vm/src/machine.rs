@@ -102,9 +102,7 @@ impl Machine {
         let log = File::create(self.directory.join("emulator.log"))?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.emulator = Some(command.spawn().context("qemu-system-x86_64")?);
-        self.wait_until_up()?;
-        // Nobody sets the clock from the network here.
-        Ok(())
+        self.wait_until_up()
     }
 
     fn wait_until_up(&mut self) -> Result<()> {
