@@ -1,5 +1,7 @@
 //! The Debian package as dpkg and systemd read it. What it does on a server is `make test-vm`'s story.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
