@@ -9,6 +9,9 @@ use std::{
 };
 use thiserror::Error;
 
+/// Directories in which known files lie: Toolforge's place, and those of tests.
+const DIRECTORIES: [&str; 4] = ["www/python/src", "requirements", "tests", "test"];
+
 /// The application directory could not be read.
 #[derive(Debug, Error)]
 #[error("cannot read `{path}` of the application")]
@@ -33,10 +36,12 @@ pub fn read_source(app_dir: &Path) -> Result<SourceFiles, ReadError> {
         read_known(app_dir, &format!("{name}/wsgi.py"), &mut source)?;
         source.paths.push(name);
     }
-    let toolforge = "www/python/src";
-    if app_dir.join(toolforge).is_dir() {
-        for name in names_in(app_dir, toolforge)? {
-            let path = format!("{toolforge}/{name}");
+    for directory in DIRECTORIES {
+        if !app_dir.join(directory).is_dir() {
+            continue;
+        }
+        for name in names_in(app_dir, directory)? {
+            let path = format!("{directory}/{name}");
             if !read_known(app_dir, &path, &mut source)? {
                 source.paths.push(path);
             }

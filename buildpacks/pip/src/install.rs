@@ -6,6 +6,7 @@ use std::{
     collections::VecDeque,
     env, fs,
     io::{self, BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -46,6 +47,12 @@ pub(crate) enum InstallError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Pip(#[from] Problem),
 }
@@ -60,56 +67,105 @@ pub(crate) struct Installation<'a> {
     pub(crate) venv: &'a Path,
     /// pip's own cache of downloads and wheels.
     pub(crate) cache: &'a Path,
+    /// An environment whose packages and programs are there, too, and are not installed again.
+    pub(crate) below: Option<&'a Path>,
+}
+
+/// What is to be installed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wishes<'a> {
+    /// Requirements files.
+    pub(crate) files: &'a [String],
+    /// Requirements that stand elsewhere.
+    pub(crate) packages: &'a [String],
+    /// Requirements of packages that nothing else brings.
+    pub(crate) missing: &'a [String],
 }
 
 impl Installation<'_> {
-    /// Makes the environment and installs the requirements file, then `extra` packages that it does not bring.
-    /// Gives the number of packages.
-    pub(crate) fn run(&self, requirements: Option<&str>, extra: &[String]) -> Result<usize, InstallError> {
+    /// Makes the environment and installs what is wished for. Gives the number of packages.
+    pub(crate) fn run(&self, wishes: Wishes<'_>) -> Result<usize, InstallError> {
         self.make()?;
-        match requirements {
-            Some(path) if !extra.is_empty() && self.lists_others_alone(path, extra)? => {
-                let mut all = vec!["-r", path];
-                all.extend(extra.iter().map(String::as_str));
-                match self.pip(&all) {
-                    // A package may bring another version of an extra one along: then that is the one.
-                    Err(InstallError::Pip(problem)) if problem.id == failure::CONFLICT => {
-                        self.one_after_the_other(requirements, extra)?;
-                    }
-                    installed => installed?,
+        if let Some(below) = self.below {
+            self.stand_on(below)?;
+        }
+        if !wishes.missing.is_empty() && self.lists_others_alone(wishes)? {
+            let mut all = named(wishes);
+            all.extend(wishes.missing.iter().map(String::as_str));
+            match self.pip(&all) {
+                // A package may bring another version of an extra one along: then that is the one.
+                Err(InstallError::Pip(problem)) if problem.id == failure::CONFLICT => {
+                    self.one_after_the_other(wishes)?;
                 }
+                installed => installed?,
             }
-            _ => self.one_after_the_other(requirements, extra)?,
+        } else {
+            self.one_after_the_other(wishes)?;
         }
         let packages = self.site_packages()?;
         self.compile(&packages)?;
+        if let Some(below) = self.below {
+            self.adopt_programs(below)?;
+        }
         count(&packages)
     }
 
-    fn one_after_the_other(&self, requirements: Option<&str>, extra: &[String]) -> Result<(), InstallError> {
-        if let Some(path) = requirements {
-            self.pip(&["-r", path])?;
+    fn one_after_the_other(&self, wishes: Wishes<'_>) -> Result<(), InstallError> {
+        let named = named(wishes);
+        if !named.is_empty() {
+            self.pip(&named)?;
         }
-        let missing: Vec<&str> =
-            extra.iter().map(String::as_str).filter(|package| !self.has(package)).collect();
+        let missing = wishes.missing.iter().map(String::as_str);
+        let missing: Vec<&str> = missing.filter(|package| !self.has(package)).collect();
         if missing.is_empty() { Ok(()) } else { self.pip(&missing) }
     }
 
-    /// Whether one call of pip, whose start alone takes most of a second, may install both: no option in the file that
-    /// would count for `extra` too, and none of those named in it.
-    fn lists_others_alone(&self, path: &str, extra: &[String]) -> Result<bool, InstallError> {
-        let path = self.app_dir.join(path);
+    /// Whether one call of pip, whose start alone takes most of a second, may install all: there is one file and nothing
+    /// below, no option in the file that would count for what is missing too, and none of that named in it.
+    fn lists_others_alone(&self, wishes: Wishes<'_>) -> Result<bool, InstallError> {
+        let ([file], None) = (wishes.files, self.below) else { return Ok(false) };
+        let path = self.app_dir.join(file);
         let text = fs::read(&path).map_err(|source| InstallError::Read { path, source })?;
         let text = String::from_utf8_lossy(&text);
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let extra: Vec<String> = extra.iter().map(|package| name(package)).collect();
+        let missing: Vec<String> = wishes.missing.iter().map(|package| name(package)).collect();
         let other = |line: &str| {
             line.starts_with(|letter: char| letter.is_ascii_alphanumeric())
                 && !line.contains("--")
                 && !line.ends_with('\\')
-                && !extra.contains(&name(line))
+                && !missing.contains(&name(line))
         };
         Ok(lines.into_iter().all(other))
+    }
+
+    /// The packages of `below` can be imported here. A line that begins with `import` is run (docs.python.org, "site"),
+    /// so path files over there count as well.
+    fn stand_on(&self, below: &Path) -> Result<(), InstallError> {
+        let path = self.site_packages()?.join("_production.pth");
+        let packages = site_packages(below)?;
+        let text = format!("import site; site.addsitedir({:?})\n", packages.display().to_string());
+        fs::write(&path, text).map_err(|source| InstallError::Write { path, source })
+    }
+
+    /// Programs of `below` that this environment does not bring itself, started by its interpreter.
+    fn adopt_programs(&self, below: &Path) -> Result<(), InstallError> {
+        let directory = below.join("bin");
+        let failed = |source| InstallError::Read { path: directory.clone(), source };
+        let old = format!("#!{}/python", directory.display());
+        let new = format!("#!{}/bin/python", self.venv.display());
+        for entry in fs::read_dir(&directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let path = self.venv.join("bin").join(entry.file_name());
+            if path.symlink_metadata().is_ok() || !entry.file_type().map_err(failed)?.is_file() {
+                continue;
+            }
+            let Ok(text) = fs::read_to_string(entry.path()) else { continue };
+            let Some(rest) = text.strip_prefix(&old) else { continue };
+            let written = fs::write(&path, format!("{new}{rest}"))
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o755)));
+            written.map_err(|source| InstallError::Write { path, source })?;
+        }
+        Ok(())
     }
 
     fn make(&self) -> Result<(), InstallError> {
@@ -164,9 +220,9 @@ impl Installation<'_> {
     /// Whether a distribution of this name is installed, whatever its version.
     fn has(&self, package: &str) -> bool {
         let wanted = name(package);
-        let Ok(packages) = self.site_packages() else { return false };
-        let Ok(entries) = fs::read_dir(packages) else { return false };
-        entries.flatten().any(|entry| {
+        let places = [Some(self.venv), self.below].into_iter().flatten();
+        let packages = places.filter_map(|venv| fs::read_dir(site_packages(venv).ok()?).ok());
+        packages.flatten().flatten().any(|entry| {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             name.strip_suffix(".dist-info")
@@ -176,15 +232,7 @@ impl Installation<'_> {
     }
 
     fn site_packages(&self) -> Result<PathBuf, InstallError> {
-        let lib = self.venv.join("lib");
-        let failed = |source| InstallError::Read { path: lib.clone(), source };
-        for entry in fs::read_dir(&lib).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            if entry.file_name().to_string_lossy().starts_with("python3") {
-                return Ok(entry.path().join("site-packages"));
-            }
-        }
-        Err(failed(io::Error::from(io::ErrorKind::NotFound)))
+        site_packages(self.venv)
     }
 }
 
@@ -192,6 +240,25 @@ impl Installation<'_> {
 fn name(requirement: &str) -> String {
     let end = requirement.find(['=', '<', '>', '~', '!', '[', ';', '@', ' ', '\t', '(']);
     normalised(&requirement[..end.unwrap_or(requirement.len())])
+}
+
+/// What the files and requirements at hand name, as pip's arguments.
+fn named(wishes: Wishes<'_>) -> Vec<&str> {
+    let files = wishes.files.iter().flat_map(|file| ["-r", file]);
+    files.chain(wishes.packages.iter().map(String::as_str)).collect()
+}
+
+/// Where an environment's packages lie.
+fn site_packages(venv: &Path) -> Result<PathBuf, InstallError> {
+    let lib = venv.join("lib");
+    let failed = |source| InstallError::Read { path: lib.clone(), source };
+    for entry in fs::read_dir(&lib).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with("python3") {
+            return Ok(entry.path().join("site-packages"));
+        }
+    }
+    Err(failed(io::Error::from(io::ErrorKind::NotFound)))
 }
 
 /// A project name as the index compares it (packaging.python.org, "Name normalization").
@@ -260,9 +327,11 @@ mod tests {
             interpreter: Path::new("/usr/bin/python3"),
             venv: &venv,
             cache: &cache,
+            below: None,
         };
-        let extra: Vec<String> = extra.iter().map(|package| (*package).to_owned()).collect();
-        let outcome = installation.run(Some("requirements.txt"), &extra);
+        let missing: Vec<String> = extra.iter().map(|package| (*package).to_owned()).collect();
+        let files = ["requirements.txt".to_owned()];
+        let outcome = installation.run(Wishes { files: &files, missing: &missing, ..Wishes::default() });
         (root, outcome)
     }
 
@@ -291,6 +360,7 @@ mod tests {
             interpreter: Path::new("/usr/bin/python3"),
             venv: root.path(),
             cache: root.path(),
+            below: None,
         };
         for (text, alone) in [
             ("# web\nflask==3.1.0\n\nDjango >= 5 # the newest\n", true),
@@ -305,7 +375,9 @@ mod tests {
         ] {
             fs::write(root.path().join("requirements.txt"), text).unwrap();
             let extra = ["gunicorn==27.0.1".to_owned()];
-            assert_eq!(installation.lists_others_alone("requirements.txt", &extra).unwrap(), alone, "{text}");
+            let files = ["requirements.txt".to_owned()];
+            let wishes = Wishes { files: &files, missing: &extra, ..Wishes::default() };
+            assert_eq!(installation.lists_others_alone(wishes).unwrap(), alone, "{text}");
         }
         let (_root, outcome) = install("itsdangerous==2.2.0\n", &["blinker==1.9.0"]);
         assert_eq!(outcome.unwrap(), 2);

@@ -1,12 +1,14 @@
-//! Installs `requirements.txt` into a virtual environment, a layer of its own. As long as the requirements, the
+//! Installs `requirements.txt` into a virtual environment, a layer of its own; for tests, what these need besides into
+//! a second one ([`testing`]). As long as the requirements, the
 //! Python and the base image are the same, the layer is used again and nothing runs. Other packs may ask for packages
 //! too, by requiring `python-packages` with `install = ["gunicorn==…"]`.
 
 mod failure;
 mod install;
 mod requirements;
+mod testing;
 
-use install::{InstallError, Installation};
+use install::{InstallError, Installation, Wishes};
 use libcnb::{
     Buildpack, Error,
     build::{BuildContext, BuildResult, BuildResultBuilder},
@@ -18,7 +20,10 @@ use libcnb::{
     },
     detect::{DetectContext, DetectResult, DetectResultBuilder},
     generic::{GenericMetadata, GenericPlatform},
-    layer::{CachedLayerDefinition, InvalidMetadataAction, LayerState, RestoredLayerAction},
+    layer::{
+        CachedLayerDefinition, InvalidMetadataAction, LayerState, RestoredLayerAction,
+        UncachedLayerDefinition,
+    },
     layer_env::{LayerEnv, ModificationBehavior, Scope},
 };
 use pipeline::python::requirements_path;
@@ -87,7 +92,9 @@ impl Buildpack for PipBuildpack {
         if !has_requirements && pipeline::python_choice(&source).is_ok_and(|choice| choice.is_none()) {
             return DetectResultBuilder::fail().build();
         }
-        DetectResultBuilder::pass().build_plan(build_plan(has_requirements)).build()
+        let wanted = has_requirements
+            || (testing::is_asked_for(&context.platform) && testing::Needs::of(&source).is_some());
+        DetectResultBuilder::pass().build_plan(build_plan(wanted)).build()
     }
 
     fn build(&self, context: BuildContext<Self>) -> libcnb::Result<BuildResult, PipError> {
@@ -118,38 +125,65 @@ impl Buildpack for PipBuildpack {
                 restored_layer_action: &|_: &GenericMetadata, _: &Path| RestoredLayerAction::KeepLayer,
             },
         )?;
-        let venv = context.cached_layer(
-            layer_name!("venv"),
-            CachedLayerDefinition {
-                build: true,
-                launch: true,
-                invalid_metadata_action: &|_| InvalidMetadataAction::DeleteLayer,
-                restored_layer_action: &|old: &LayerMetadata, _: &Path| {
-                    let keep = old.serves(&wanted);
-                    let action =
-                        if keep { RestoredLayerAction::KeepLayer } else { RestoredLayerAction::DeleteLayer };
-                    (action, old.packages.clone())
+        let for_tests = testing::is_asked_for(&context.platform);
+        let files: Vec<String> = path.map(str::to_owned).into_iter().collect();
+        let interpreter = PathBuf::from(format!("/usr/bin/python{}", python.version));
+        let below = if for_tests && wanted.requirements.is_empty() {
+            // Made anew by each build, so not kept for the next.
+            let layer = UncachedLayerDefinition { build: true, launch: true };
+            let venv = context.uncached_layer(layer_name!("venv"), layer)?;
+            let installation = Installation {
+                app_dir: &context.app_dir,
+                interpreter: &interpreter,
+                venv: &venv.path(),
+                cache: &cache.path(),
+                below: None,
+            };
+            let wishes = Wishes { files: &files, missing: &wanted.install, ..Wishes::default() };
+            installation.run(wishes).map_err(PipError::from)?;
+            venv.write_env(environment(&venv.path()))?;
+            venv.path()
+        } else {
+            let venv = context.cached_layer(
+                layer_name!("venv"),
+                CachedLayerDefinition {
+                    build: true,
+                    launch: true,
+                    invalid_metadata_action: &|_| InvalidMetadataAction::DeleteLayer,
+                    restored_layer_action: &|old: &LayerMetadata, _: &Path| {
+                        let keep = old.serves(&wanted);
+                        let action = if keep {
+                            RestoredLayerAction::KeepLayer
+                        } else {
+                            RestoredLayerAction::DeleteLayer
+                        };
+                        (action, old.packages.clone())
+                    },
                 },
-            },
-        )?;
-        match venv.state {
-            LayerState::Restored { cause: packages } => {
-                buildpack_kit::summary(&format!("pip {} reused", counted(&packages)));
+            )?;
+            match &venv.state {
+                LayerState::Restored { cause: packages } => {
+                    buildpack_kit::summary(&format!("pip {} reused", counted(packages)));
+                }
+                LayerState::Empty { .. } => {
+                    let installation = Installation {
+                        app_dir: &context.app_dir,
+                        interpreter: &interpreter,
+                        venv: &venv.path(),
+                        cache: &cache.path(),
+                        below: None,
+                    };
+                    let wishes = Wishes { files: &files, missing: &wanted.install, ..Wishes::default() };
+                    wanted.packages = installation.run(wishes).map_err(PipError::from)?.to_string();
+                    venv.write_env(environment(&venv.path()))?;
+                    buildpack_kit::summary(&format!("pip {} installed", counted(&wanted.packages)));
+                    venv.write_metadata(wanted.clone())?;
+                }
             }
-            LayerState::Empty { .. } => {
-                let interpreter = PathBuf::from(format!("/usr/bin/python{}", python.version));
-                let installation = Installation {
-                    app_dir: &context.app_dir,
-                    interpreter: &interpreter,
-                    venv: &venv.path(),
-                    cache: &cache.path(),
-                };
-                wanted.packages =
-                    installation.run(path, &wanted.install).map_err(PipError::from)?.to_string();
-                venv.write_env(environment(&venv.path()))?;
-                buildpack_kit::summary(&format!("pip {} installed", counted(&wanted.packages)));
-                venv.write_metadata(wanted)?;
-            }
+            venv.path()
+        };
+        if for_tests && let Some(needs) = testing::Needs::of(&source) {
+            testing::make(&context, &wanted, &needs, &interpreter, &below, &cache.path())?;
         }
         BuildResultBuilder::new().build()
     }

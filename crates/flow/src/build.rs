@@ -1,20 +1,20 @@
 //! Second station: source tree to image. One sandbox without a network of its own runs the buildpacks over mounted
-//! layers; a worker outside it exports what changed.
+//! layers; a worker outside it exports what changed. Tests run in a sandbox of the same kind: [`crate::test`].
 
-mod outcome;
-mod reuse;
-mod scratch;
+pub(crate) mod outcome;
+pub(crate) mod reuse;
+pub(crate) mod scratch;
 mod words;
 
 pub(crate) use reuse::is_reused;
 
-use crate::{Line, layers::room, line::StationError, plan, size, step_log::StepLog};
+use crate::{Line, layers::room, line::StationError, plan, size, step_log::StepLog, test};
 use lifecycle::{
     export::{LayerKind, Previous, Report, Request},
     restore,
 };
 use model::{
-    DiffId, LogStream, Problem, Timestamp,
+    DiffId, Digest, LogStream, Problem, Timestamp,
     run::{Cause, StepKind},
 };
 use sandbox::request::{Kind, LayerRef, Network, SandboxId, SandboxSpec, State};
@@ -26,25 +26,30 @@ use store::{BuildMemory, Conflict, Image, ImageLayer, Layer, Run, StoreError, To
 const USER_ID: u32 = 1000;
 
 /// The names of one run's sandbox and trees.
-struct Names {
-    sandbox: SandboxId,
-    source: SandboxId,
-    auxiliary: SandboxId,
-    holder: String,
+pub(crate) struct Names {
+    pub(crate) sandbox: SandboxId,
+    pub(crate) source: SandboxId,
+    pub(crate) auxiliary: SandboxId,
+    pub(crate) holder: String,
 }
 
 impl Names {
     fn of(run: &Run) -> Result<Self, StationError> {
+        Self::from(["build", "source", "restore"], run)
+    }
+
+    /// The kinds of sandbox, source tree and tree of small files.
+    pub(crate) fn from(kinds: [&str; 3], run: &Run) -> Result<Self, StationError> {
         let name = |kind: &str| {
             format!("{kind}-{}", run.id)
                 .parse::<SandboxId>()
                 .map_err(|error| StationError::Inconsistent(error.to_string()))
         };
         Ok(Self {
-            sandbox: name("build")?,
-            source: name("source")?,
-            auxiliary: name("restore")?,
-            holder: format!("sandbox:build-{}", run.id),
+            sandbox: name(kinds[0])?,
+            source: name(kinds[1])?,
+            auxiliary: name(kinds[2])?,
+            holder: format!("sandbox:{}-{}", kinds[0], run.id),
         })
     }
 }
@@ -55,6 +60,7 @@ pub(crate) async fn build(
     run: &Run,
     tool: &Tool,
     planned: &Value,
+    tested: Option<&Value>,
 ) -> Result<Value, StationError> {
     let plan = plan::of(planned)?;
     let names = Names::of(run)?;
@@ -72,6 +78,12 @@ pub(crate) async fn build(
         return Ok(outputs);
     }
     let mut previous = previous(line, run).await?;
+    if tested.is_some_and(test::has_run)
+        && let Some(kept) = test::kept(line, run).await?
+    {
+        // What was just made for the tests is not made again.
+        previous = Some(restore::with_newer(previous, &kept, "production"));
+    }
     if previous.is_none() {
         log.say("nothing to reuse: this is the first build, or its layers are gone");
     }
@@ -85,26 +97,13 @@ pub(crate) async fn build(
         log.say("the platform was restarted; this build went on meanwhile");
     } else {
         room::wait(line, &mut log).await?;
-        let mut layers = line.base.build_layers.clone();
-        layers.push(line.base.builder);
-        let mut with_restored = layers.clone();
-        with_restored.extend(previous.iter().flat_map(restore::mounted_layers));
-        // Also those that are only named: the export may take one of them over unseen.
-        let mut needed = with_restored.clone();
-        needed.extend(previous.iter().flat_map(restore::named_layers));
-        match line.store.hold_layers(&names.holder, &needed).await {
-            Ok(()) => layers = with_restored,
-            Err(StoreError::Conflict(_)) => {
-                previous = None;
-                line.store.hold_layers(&names.holder, &layers).await?;
-            }
-            Err(error) => return Err(error.into()),
-        }
+        let layers = hold_previous(line, &names, &mut previous).await?;
         let made = async {
+            let variables = scratch::variables("env", &plan.build_env);
             // Both to their end: what one leaves behind is removed when nobody writes to it any more.
             let (source, auxiliary) = tokio::join!(
                 scratch::source(line, run, &names.source),
-                scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), &plan),
+                scratch::auxiliary(line, &names.auxiliary, previous.as_ref(), variables),
             );
             source.and(auxiliary)?;
             let spec = spec(line, tool, &names, layers);
@@ -137,7 +136,13 @@ pub(crate) fn report_of(outputs: &Value) -> Result<Report, StationError> {
 /// Ends and removes everything of a run's build. Called once its end is written down and when it fails or is cancelled;
 /// what cannot be removed now, the reconciler removes later: it looks for the sandbox, which therefore goes last.
 pub(crate) async fn clean(line: &Line, run: &Run) {
-    let Ok(names) = Names::of(run) else { return };
+    if let Ok(names) = Names::of(run) {
+        clear(line, &names).await;
+    }
+}
+
+/// Ends and removes a sandbox with its trees, and lets go of its layers.
+pub(crate) async fn clear(line: &Line, names: &Names) {
     let there = line.runtime.list().await.unwrap_or_default().into_iter().any(|row| row.id == names.sandbox);
     if there && let Err(error) = line.runtime.end(&names.sandbox, Duration::ZERO).await {
         tracing::warn!(%error, "a build could not be ended");
@@ -155,13 +160,38 @@ pub(crate) async fn clean(line: &Line, run: &Run) {
     }
 }
 
-async fn previous(line: &Line, run: &Run) -> Result<Option<Previous>, StationError> {
+/// The layers to mount, held: of build image, builder and the build before. When one of these is gone, there was none.
+pub(crate) async fn hold_previous(
+    line: &Line,
+    names: &Names,
+    previous: &mut Option<Previous>,
+) -> Result<Vec<DiffId>, StationError> {
+    let mut layers = line.base.build_layers.clone();
+    layers.push(line.base.builder);
+    let mut with_restored = layers.clone();
+    with_restored.extend(previous.iter().flat_map(restore::mounted_layers));
+    // Also those that are only named: the export may take one of them over unseen.
+    let mut needed = with_restored.clone();
+    needed.extend(previous.iter().flat_map(restore::named_layers));
+    match line.store.hold_layers(&names.holder, &needed).await {
+        Ok(()) => layers = with_restored,
+        Err(StoreError::Conflict(_)) => {
+            *previous = None;
+            line.store.hold_layers(&names.holder, &layers).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(layers)
+}
+
+pub(crate) async fn previous(line: &Line, run: &Run) -> Result<Option<Previous>, StationError> {
     let memory = line.store.last_build(run.tool, &run.ref_name).await?;
     // A memory of an older version of this program is no error: the build is a first one again.
     Ok(memory.and_then(|memory| serde_json::from_value(memory.metadata).ok()))
 }
 
-fn spec(line: &Line, tool: &Tool, names: &Names, layers: Vec<DiffId>) -> SandboxSpec {
+/// A sandbox in which buildpacks run.
+pub(crate) fn spec(line: &Line, tool: &Tool, names: &Names, layers: Vec<DiffId>) -> SandboxSpec {
     let mut refs: Vec<LayerRef> = layers.into_iter().map(LayerRef::Published).collect();
     refs.push(LayerRef::Scratch(names.source.clone()));
     refs.push(LayerRef::Scratch(names.auxiliary.clone()));
@@ -200,8 +230,9 @@ fn spec(line: &Line, tool: &Tool, names: &Names, layers: Vec<DiffId>) -> Sandbox
     }
 }
 
-fn request(line: &Line, run: &Run, previous: Option<Previous>) -> Request {
+pub(crate) fn request(line: &Line, run: &Run, previous: Option<Previous>) -> Request {
     Request {
+        layers_only: false,
         run_image: line.base.run.clone(),
         previous,
         app_dir: "/workspace".to_owned(),
@@ -215,7 +246,7 @@ fn request(line: &Line, run: &Run, previous: Option<Previous>) -> Request {
 }
 
 /// Times that an export is done again when the collector took a layer that it had found in place.
-const EXPORTS: u32 = 3;
+pub(crate) const EXPORTS: u32 = 3;
 
 /// The image in the layer store, with its rows.
 async fn export(
@@ -228,7 +259,9 @@ async fn export(
     let request = request(line, run, previous);
     for _ in 0..EXPORTS {
         let report = line.runtime.export(&names.sandbox, &request).await?;
-        if hold(line, names, &report).await? {
+        let new = report.layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
+        let cached = report.cache_layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
+        if hold(line, names, new.chain(cached)).await? {
             keep(line, run, &report, log).await?;
             return Ok(report);
         }
@@ -237,20 +270,22 @@ async fn export(
 }
 
 /// Rows for the layers that lie in the layer store now, held for this build. False: one was taken away meanwhile.
-async fn hold(line: &Line, names: &Names, report: &Report) -> Result<bool, StationError> {
+pub(crate) async fn hold(
+    line: &Line,
+    names: &Names,
+    layers: impl Iterator<Item = (DiffId, Digest, u64)>,
+) -> Result<bool, StationError> {
     let _naming = line.keeping.naming.lock().await;
-    let trees = layers::Store::open(&line.paths)?;
-    let new = report.layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
-    let cached = report.cache_layers.iter().map(|row| (row.diff_id, row.blob, row.blob_bytes));
+    let trees = ::layers::Store::open(&line.paths)?;
     let mut rows = Vec::new();
-    for (diff_id, blob, blob_bytes) in new.chain(cached) {
+    for (diff_id, blob, blob_bytes) in layers {
         let Some(published) = trees.published(&diff_id)? else { return Ok(false) };
         rows.push(Layer { diff_id, blob, blob_bytes, tree_bytes: published.tree_bytes });
     }
     line.store.add_layers(&rows, &names.holder).await?;
     // A blob that was there and that nothing named may have gone until this moment; from now on none does.
     for row in rows.iter().filter(|row| !line.paths.blob(&row.blob).exists()) {
-        let order = layers::Order::Mend { diff_id: row.diff_id, blob: row.blob, bytes_per_second: 0 };
+        let order = ::layers::Order::Mend { diff_id: row.diff_id, blob: row.blob, bytes_per_second: 0 };
         line.runtime.maintain(&order).await?;
     }
     Ok(true)

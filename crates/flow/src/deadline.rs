@@ -6,6 +6,7 @@ use model::{
     Problem,
     run::{Cause, StepKind},
 };
+use pipeline::testing::MAX_SECONDS;
 use std::time::Duration;
 
 /// For what a station does around its sandbox: unpacking, waiting for room, export, publishing.
@@ -20,6 +21,10 @@ pub(crate) fn of(settings: &Settings, kind: StepKind) -> Duration {
     let wall = |seconds: Option<u64>| Duration::from_secs(seconds.unwrap_or(0)) + AROUND;
     match kind {
         StepKind::Plan => PLAN,
+        // Its build, then the longest that a tool may ask for (docs/testing.md).
+        StepKind::Test => {
+            wall(settings.build_limits.wall_seconds) + Duration::from_secs(u64::from(MAX_SECONDS))
+        }
         StepKind::Build => wall(settings.build_limits.wall_seconds),
         StepKind::Release => wall(settings.task_limits.wall_seconds),
         StepKind::Deploy => DEPLOY,
@@ -53,7 +58,9 @@ mod tests {
 
     #[test]
     fn what_hangs_is_told_as_a_timeout_and_as_the_platforms_fault() {
-        let Outcome::Failed { cause, problem } = outlived(StepKind::Plan, PLAN).outcome() else { panic!() };
+        let Outcome::Failed { cause, problem, .. } = outlived(StepKind::Plan, PLAN).outcome() else {
+            panic!()
+        };
         assert_eq!(cause, Cause::Timeout { seconds: 600 });
         assert_eq!(
             (problem.id.as_str(), problem.title.as_str()),

@@ -1,6 +1,6 @@
 //! Moves runs along the line: claims ready steps, lets stations work, beats, reports. Knows no station's business.
 
-use crate::{Line, branch, build, clock::Watch, deadline, deploy, line::StationError, plan, release};
+use crate::{Line, branch, build, clock::Watch, deadline, deploy, line::StationError, plan, release, test};
 use model::{
     StepId, Timestamp,
     run::{Outcome, StepKind},
@@ -211,7 +211,7 @@ async fn work(
     };
     tracing::info!(run = run.number, step = %step.kind, "step ends");
     let built = step.kind == StepKind::Build
-        && matches!(&outcome, Outcome::Done { outputs } if !build::is_reused(outputs));
+        && matches!(&outcome, Outcome::Done { outputs, .. } if !build::is_reused(outputs));
     (taken && built).then(|| run.clone())
 }
 
@@ -260,10 +260,13 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
         StepKind::Plan => {
             // Together: a push waits for both.
             let (_, plan) = tokio::try_join!(branch::check(line, run), plan::plan(line, run))?;
-            plan
+            let no_tests = test::nothing_to_do(&plan)?.map(|outputs| (StepKind::Test, outputs));
+            return Ok(Outcome::Done { outputs: plan, idle: no_tests.into_iter().collect() });
         }
+        StepKind::Test => test::test(line, run, &tool, of(StepKind::Plan)?).await?,
         StepKind::Build => {
-            let outputs = build::build(line, run, &tool, of(StepKind::Plan)?).await?;
+            let tested = outputs.get(&StepKind::Test);
+            let outputs = build::build(line, run, &tool, of(StepKind::Plan)?, tested).await?;
             if !run.production {
                 // The last step of such a run: its verdict is the branch's.
                 branch::advance(line, run, kind, None).await?;
@@ -281,13 +284,14 @@ async fn station(line: &Line, run: &Run, kind: StepKind) -> Result<Outcome, Stat
             deploy::deploy(line, run, &tool, release, again).await?
         }
     };
-    Ok(Outcome::Done { outputs })
+    Ok(Outcome::done(outputs))
 }
 
 /// Ends what a cancelled step started.
 async fn clean(line: &Line, run: &Run, kind: StepKind) {
     match kind {
         StepKind::Plan => {}
+        StepKind::Test => test::clean(line, run).await,
         StepKind::Build => build::clean(line, run).await,
         StepKind::Release => release::clean(line, run).await,
         StepKind::Deploy => deploy::clean(line, run).await,

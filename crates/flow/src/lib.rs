@@ -1,6 +1,6 @@
-//! The line: plan → build → release → deploy, and the engine that moves runs along it.
+//! The line: plan → test → build → release → deploy, and the engine that moves runs along it.
 //!
-//! A station ([`plan`], [`build`], [`release`], [`deploy`]) takes a step and gives its outcome; it may run twice and
+//! A station ([`plan`], [`test`], [`build`], [`release`], [`deploy`]) takes a step and gives its outcome; it may run twice and
 //! never calls another station. [`engine`] alone claims steps and reports outcomes; what may follow what is
 //! `model::run`'s table. [`layers`] looks after what is stored, [`replicas`] keeps what is deployed running, from wanted to seen; [`routes`] tells the
 //! router. [`layers`] looks after what is stored; [`line`] holds what they all need.
@@ -25,6 +25,7 @@ mod service;
 pub mod settings;
 mod size;
 mod step_log;
+mod test;
 
 pub use line::Line;
 pub use nudge::Nudge;

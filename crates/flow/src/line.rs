@@ -7,6 +7,7 @@ use model::{
     run::{Cause, Outcome},
 };
 use runtime::{Runtime, RuntimeError};
+use serde_json::Value;
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -40,7 +41,7 @@ pub struct Line {
 pub enum StationError {
     /// Told to the pusher as it is.
     #[error("{problem}")]
-    Told { cause: Cause, problem: Box<Problem> },
+    Told { cause: Cause, problem: Box<Problem>, outputs: Option<Value> },
     #[error("the store")]
     Store(#[from] StoreError),
     #[error("the runtime")]
@@ -63,26 +64,35 @@ impl StationError {
 
     /// A failure that the pusher reads as it is.
     pub fn told(cause: Cause, problem: Problem) -> Self {
-        Self::Told { cause, problem: Box::new(problem) }
+        Self::Told { cause, problem: Box::new(problem), outputs: None }
+    }
+
+    /// With more to read than the problem; of another error, nothing.
+    #[must_use]
+    pub fn with_outputs(mut self, value: Value) -> Self {
+        if let Self::Told { outputs, .. } = &mut self {
+            *outputs = Some(value);
+        }
+        self
     }
 
     /// What the engine writes down. Faults of the platform get a short id that the operator finds in the log; their
     /// causes stay there.
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::Told { cause, problem } => Outcome::Failed { cause, problem: *problem },
+            Self::Told { cause, problem, outputs } => Outcome::Failed { cause, problem: *problem, outputs },
             // What the tree itself asks for is too much: its variables are too many or too long, for example.
             Self::Runtime(RuntimeError::Refused { id, text })
                 if matches!(id.as_str(), "request-too-long" | "sandbox-refused") =>
             {
                 let problem = Problem::new("run-refused", 422, "the sandbox cannot be made like this", text);
-                Outcome::Failed { cause: Cause::Refused, problem }
+                Outcome::failed(Cause::Refused, problem)
             }
             fault => {
                 let problem = Fault::of("a step of a run", &fault)
                     .problem("run-platform", 500, "the platform could not do this step")
                     .hint("It was tried several times. Push again; if that fails too, tell the operator the id.");
-                Outcome::Failed { cause: Cause::Platform, problem }
+                Outcome::failed(Cause::Platform, problem)
             }
         }
     }

@@ -59,6 +59,7 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
     let files = read_files(line, run, &entries).await?;
     let mut plan = pipeline::plan(&files).map_err(StationError::tool)?;
     plan.warnings.append(&mut warnings);
+    let skip_tests = skips_tests(line, run, &mut plan).await?;
     let text = plan.line();
     log.say(&text);
     for warning in &plan.warnings {
@@ -66,7 +67,27 @@ pub(crate) async fn plan(line: &Line, run: &Run) -> Result<Value, StationError> 
     }
     // Of modes, contents and paths: two commits with the same files have the same.
     let source = oci::digest_of(&listing);
-    Ok(json!({ "line": text, "warnings": plan.warnings, "plan": plan, "source": source }))
+    let warnings = &plan.warnings;
+    Ok(json!({
+        "line": text, "warnings": warnings, "plan": plan, "source": source, "skip_tests": skip_tests
+    }))
+}
+
+/// In a commit's message: its tests are to be skipped.
+pub(crate) const SKIP_TESTS: &str = "[skip tests]";
+
+/// Whether the commit's message skips its tests, which is the operator's to allow.
+async fn skips_tests(line: &Line, run: &Run, plan: &mut Plan) -> Result<bool, StationError> {
+    if plan.tests.is_none() || !line.repositories.message(run.tool, &run.commit).await?.contains(SKIP_TESTS) {
+        return Ok(false);
+    }
+    if !line.settings.skip_tests {
+        let text = format!(
+            "`{SKIP_TESTS}` in the commit's message means nothing here: the operator does not allow it"
+        );
+        plan.warnings.push(text);
+    }
+    Ok(line.settings.skip_tests)
 }
 
 /// Of a run that is started again long after its push.

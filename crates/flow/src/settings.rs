@@ -25,6 +25,8 @@ pub struct Settings {
     /// Steps that run at the same time, on the machine and for one tool.
     pub parallel: u32,
     pub per_tool: u32,
+    /// Whether `[skip tests]` in a commit's message means something.
+    pub skip_tests: bool,
     /// How long a run may wait for its turn in all.
     pub wait: Duration,
     pub storage: StorageSettings,

@@ -211,12 +211,12 @@ impl Repositories {
         parse_batch(&answer, names, max_bytes)
     }
 
-    /// The first line of a commit's message, for people.
-    pub async fn subject(&self, tool: ToolId, commit: &str) -> Result<String, GitError> {
+    /// A commit's message.
+    pub async fn message(&self, tool: ToolId, commit: &str) -> Result<String, GitError> {
         let answer =
             self.output(tool, "cat-file", GitService::CatFile, format!("{commit}\n").as_bytes()).await?;
         let text = String::from_utf8_lossy(&answer);
-        Ok(text.split_once("\n\n").and_then(|(_, body)| body.lines().next()).unwrap_or_default().to_owned())
+        Ok(text.split_once("\n\n").map(|(_, message)| message.to_owned()).unwrap_or_default())
     }
 
     /// Names, sizes and modes of every entry of a commit: `git ls-tree -r -l -z` as it is.

@@ -64,8 +64,9 @@ impl BuildError {
     }
 }
 
-/// Runs the buildpacks that detection chose and writes `<layers>/config/metadata.toml`.
-pub fn run(inputs: &Inputs) -> Result<Metadata, BuildError> {
+/// Runs the buildpacks that detection chose and writes `<layers>/config/metadata.toml`. Gives that, and what the layers
+/// put into the environment of what comes after.
+pub fn run(inputs: &Inputs) -> Result<(Metadata, Variables), BuildError> {
     let group: Group = read(&inputs.group_path)?;
     let mut plan: Plan = read(&inputs.plan_path)?;
     let mut variables = inputs.environment.clone();
@@ -86,7 +87,7 @@ pub fn run(inputs: &Inputs) -> Result<Metadata, BuildError> {
     let path = config.join("metadata.toml");
     let text = file::write("metadata.toml", &metadata)?;
     fs::write(&path, text).map_err(BuildError::file("write", &path))?;
-    Ok(metadata)
+    Ok((metadata, variables))
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, BuildError> {

@@ -11,7 +11,7 @@ mod report;
 mod request;
 mod view;
 
-pub use report::{CacheLayer, LayerKind, LayerRow, ProcessRow, Report};
+pub use report::{CacheLayer, KeptLayers, LayerKind, LayerRow, ProcessRow, Report};
 pub use request::{BaseImage, BaseLayer, Previous, Request};
 pub use view::View;
 
@@ -114,6 +114,26 @@ pub fn run(request: &Request, view: &View, store: &Store) -> Result<Report, Expo
     image::write(request, store, &content, &made, metadata, default_process.as_deref()).map(
         |(written, image)| written.report(request, made, content, default_process, Previous { image, cache }),
     )
+}
+
+/// Publishes the layers that the next build can use, and makes no image.
+pub fn keep_layers(request: &Request, view: &View, store: &Store) -> Result<KeptLayers, ExportError> {
+    let content = Content::read(view)?;
+    let mut exporter = Exporter::new(request, view, store);
+    let mut next = CacheMetadata::default();
+    for buildpack in &content.buildpacks {
+        let (key, version) = (buildpack.member.id.clone(), buildpack.member.version.clone());
+        let mut kept = BuildpackLayers { key, version, ..BuildpackLayers::default() };
+        for found in buildpack.layers.iter().filter(|found| found.toml.types.cache) {
+            if let Some(diff_id) = exporter.buildpack_layer(buildpack, found)? {
+                kept.layers.insert(found.name.clone(), layer_metadata(found, diff_id));
+            }
+        }
+        if !kept.layers.is_empty() {
+            next.buildpacks.push(kept);
+        }
+    }
+    Ok(KeptLayers { layers: exporter.finish().kept(), next })
 }
 
 fn layer_metadata(found: &FoundLayer, sha: DiffId) -> LayerMetadata {

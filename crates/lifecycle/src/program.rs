@@ -7,8 +7,9 @@ use crate::{
     detect::{self, DetectError},
     environment::Variables,
     inputs::{InputError, Inputs},
+    testing::{self, Kept, TestError, Tests},
 };
-use std::{env, error::Error, path::Path, process::ExitCode};
+use std::{env, error::Error, ffi::OsStr, path::Path, process::ExitCode};
 
 /// What can be run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ enum Phase {
     Build,
     /// Detector, then builder, in one process tree: our platform's own.
     DetectAndBuild,
+    /// These two, then the source's tests.
+    Test,
 }
 
 /// Exit statuses (platform specification, "Exit Codes"; the numbers of the reference).
@@ -29,6 +32,8 @@ mod status {
     pub(super) const DETECT: u8 = 22;
     pub(super) const BUILD_BUILDPACK: u8 = 51;
     pub(super) const BUILD: u8 = 52;
+    /// Ours: the tests could not be run.
+    pub(super) const TEST: u8 = 93;
 }
 
 /// Runs the phase that this process was started for.
@@ -38,7 +43,7 @@ pub fn main() -> ExitCode {
         return fail("start", &"an argument is not UTF-8 text", status::ARGUMENTS);
     };
     let Some((phase, rest)) = phase(&arguments) else {
-        let text = "say which phase: lifecycle detect|build|detect-and-build [flags]";
+        let text = "say which phase: lifecycle detect|build|detect-and-build|test [flags]";
         return fail("start", &text, status::ARGUMENTS);
     };
     if rest
@@ -49,7 +54,11 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let variables: Variables = env::vars_os().collect();
-    let inputs = match Inputs::read(rest, &variables) {
+    let (flags, command) = match rest.iter().position(|argument| argument == "--") {
+        Some(end) if phase == Phase::Test => (&rest[..end], &rest[end + 1..]),
+        _ => (rest, [].as_slice()),
+    };
+    let inputs = match Inputs::read(flags, &variables) {
         Ok(inputs) => inputs,
         Err(error) => return tell("start", &error, input_status(&error, status::ARGUMENTS)),
     };
@@ -61,12 +70,34 @@ pub fn main() -> ExitCode {
     {
         return tell("detect", &error, detect_status(&error));
     }
-    if phase != Phase::Detect
-        && let Err(error) = build::run(&inputs)
-    {
-        return tell("build", &error, build_status(&error));
+    let before = if phase == Phase::Test { Kept::now(&inputs) } else { Kept::default() };
+    if phase != Phase::Detect {
+        let environment = match build::run(&inputs) {
+            Ok((_, environment)) => environment,
+            Err(error) => return tell("build", &error, build_status(&error)),
+        };
+        if phase == Phase::Test {
+            return match test(&inputs, command, &variables, environment, &before) {
+                Ok(status) => ExitCode::from(status),
+                Err(error) => tell("test", &error, status::TEST),
+            };
+        }
     }
     ExitCode::SUCCESS
+}
+
+fn test(
+    inputs: &Inputs,
+    command: &[String],
+    told: &Variables,
+    environment: Variables,
+    before: &Kept,
+) -> Result<u8, TestError> {
+    let tests = Tests::of(command, told)?;
+    if told.contains_key(OsStr::new(testing::STOP_WHEN_MADE)) && Kept::now(inputs).is_new(before) {
+        return Ok(testing::MADE);
+    }
+    Ok(tests.run(inputs, environment)?.unwrap_or(0))
 }
 
 fn detect(inputs: &Inputs) -> Result<(), DetectError> {
@@ -84,6 +115,7 @@ fn phase(arguments: &[String]) -> Option<(Phase, &[String])> {
         "detect" | "detector" => Some(Phase::Detect),
         "build" | "builder" => Some(Phase::Build),
         "detect-and-build" => Some(Phase::DetectAndBuild),
+        "test" => Some(Phase::Test),
         _ => None,
     };
     let (program, rest) = arguments.split_first()?;
@@ -144,6 +176,7 @@ mod tests {
             ("/cnb/lifecycle/lifecycle detect-and-build", Some((Phase::DetectAndBuild, 0))),
             ("lifecycle build -app /x", Some((Phase::Build, 2))),
             ("lifecycle", None),
+            ("lifecycle test -- bash", Some((Phase::Test, 2))),
             ("lifecycle dance", None),
         ] {
             let arguments: Vec<String> = line.split(' ').map(str::to_owned).collect();

@@ -3,7 +3,7 @@
 use crate::export::Previous;
 use cnb::{
     id::escape,
-    label::lifecycle::{BuildpackLayers, LayerMetadata},
+    label::lifecycle::{BuildpackLayers, CacheMetadata, LayerMetadata},
     layer::Layer,
 };
 use model::DiffId;
@@ -35,6 +35,30 @@ pub fn mounted_layers(previous: &Previous) -> Vec<DiffId> {
         }
     }
     ids
+}
+
+/// `previous` with the layers of a build that came after it: where they differ from the image's, the newer ones come
+/// back, and count as new in the next image. A layer whose metadata names another execution environment
+/// (`exec-env = "test"`, which our buildpacks write) does not come back.
+pub fn with_newer(previous: Option<Previous>, newer: &CacheMetadata, exec_env: &str) -> Previous {
+    let mut merged = previous.unwrap_or_default();
+    for buildpack in &newer.buildpacks {
+        let mut buildpack = buildpack.clone();
+        buildpack
+            .layers
+            .retain(|_, layer| layer.data["exec-env"].as_str().is_none_or(|only| only == exec_env));
+        let in_image = merged.image.buildpacks.iter_mut().find(|other| other.key == buildpack.key);
+        if let Some(in_image) = in_image {
+            in_image
+                .layers
+                .retain(|name, layer| buildpack.layers.get(name).is_none_or(|newer| newer.sha == layer.sha));
+        }
+        match merged.cache.buildpacks.iter_mut().find(|other| other.key == buildpack.key) {
+            Some(cached) => cached.layers.extend(buildpack.layers),
+            None => merged.cache.buildpacks.push(buildpack),
+        }
+    }
+    merged
 }
 
 /// The layers of buildpacks in the image before: an export takes over those that come back as their description alone.

@@ -1,5 +1,5 @@
-//! What `windlass worker export` does: a [`Request`] on stdin, one line with the [`Report`](crate::export::Report) on
-//! stdout; on an error a sentence on stderr and exit status 1. The helper starts it as root of the store's range in a
+//! What `windlass worker export` does: a [`Request`] on stdin, one line with the [`Report`](crate::export::Report), or
+//! the [`KeptLayers`](crate::export::KeptLayers), on stdout; on an error a sentence on stderr and exit status 1. The helper starts it as root of the store's range in a
 //! root of its own.
 
 use crate::export::{self, Request, View};
@@ -37,7 +37,11 @@ fn work(data: &Path) -> Result<(), Box<dyn Error>> {
     let view = View::open(Path::new(VIEW), upper.is_dir().then_some(upper))?;
     // Workers have nothing in the run directory.
     let store = Store::open(&Paths::new(data, data))?;
-    let mut line = serde_json::to_vec(&export::run(&request, &view, &store)?)?;
+    let mut line = if request.layers_only {
+        serde_json::to_vec(&export::keep_layers(&request, &view, &store)?)?
+    } else {
+        serde_json::to_vec(&export::run(&request, &view, &store)?)?
+    };
     line.push(b'\n');
     stdout().write_all(&line)?;
     Ok(stdout().flush()?)

@@ -12,11 +12,13 @@ pub mod python;
 mod quantity;
 mod service_template;
 mod source;
+pub mod testing;
 mod text;
 
 pub use plan::{Command, Health, Plan, PythonChoice, Web};
 pub use planner::{plan, python_choice};
 pub use source::{KNOWN_FILES, MAX_FILE_BYTES, SourceFiles, is_known};
+pub use testing::Tests;
 pub use text::shown;
 
 /// A line of a buildpack that starts with this sums up what it did: the push shows those lines, the log all.

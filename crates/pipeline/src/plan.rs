@@ -1,5 +1,6 @@
 //! What a source tree asks for, as one value: the run's plan step stores it and the later steps read it.
 
+use crate::testing::Tests;
 use model::ProcessType;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,12 @@ pub struct Plan {
     pub web: Web,
     /// Runs once in the new image before the switch; its failure means not released.
     pub release: Option<Command>,
+    /// Run before the build; `None`: there are none. Plans of older versions say nothing of tests.
+    #[serde(default)]
+    pub tests: Option<Tests>,
+    /// project.toml says that there are none to be run.
+    #[serde(default)]
+    pub tests_off: bool,
     /// Process types besides `web` and `release`: recorded in the release, not run yet.
     pub other_processes: Vec<ProcessType>,
     pub health: Health,

@@ -6,6 +6,7 @@ use crate::{
     plan::{Command, Health, Plan, PythonChoice, Web},
     procfile, project, python, service_template,
     source::SourceFiles,
+    testing,
     text::{problem, shown, text_of},
 };
 use model::Problem;
@@ -72,6 +73,11 @@ pub fn plan(source: &SourceFiles) -> Result<Plan, Problem> {
         warnings.push(format!("recorded, but not run yet: {}; only `web` runs so far", names.join(", ")));
     }
 
+    let tests = testing::find(source, &project.test, python.is_some(), &mut warnings);
+    if let Some(tests) = &tests {
+        parts.push(format!("tests: {} ({})", tests.runner, tests.command.from));
+    }
+
     let mut launch_env = project.launch_env;
     launch_env.sort();
     Ok(Plan {
@@ -83,6 +89,8 @@ pub fn plan(source: &SourceFiles) -> Result<Plan, Problem> {
             cpu_millis: project.cpu_millis.or(template.cpu_millis),
         },
         release,
+        tests,
+        tests_off: project.test.off,
         other_processes,
         health: Health {
             path: project.health_path.or(template.health_path),

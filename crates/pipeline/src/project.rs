@@ -2,7 +2,7 @@
 //! platform reads `[[io.buildpacks.build.env]]` and its own table `[_.metadata.windlass]`.
 
 use crate::{
-    environment, quantity,
+    environment, quantity, testing,
     text::{did_you_mean, problem, shown},
 };
 use model::Problem;
@@ -27,6 +27,7 @@ const NOT_READ: &[(&[&str], &str)] = &[
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Project {
     pub(crate) release: Option<String>,
+    pub(crate) test: TestChoice,
     pub(crate) health_path: Option<String>,
     pub(crate) health_timeout_seconds: Option<u32>,
     pub(crate) memory_bytes: Option<u64>,
@@ -34,6 +35,15 @@ pub(crate) struct Project {
     pub(crate) build_env: Vec<(String, String)>,
     pub(crate) launch_env: Vec<(String, String)>,
     pub(crate) warnings: Vec<String>,
+}
+
+/// What a project.toml says of tests.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct TestChoice {
+    /// `test = false`: there are none to be run, whatever the tree holds.
+    pub(crate) off: bool,
+    pub(crate) command: Option<String>,
+    pub(crate) timeout_seconds: Option<u32>,
 }
 
 /// Reads a project.toml.
@@ -105,10 +115,7 @@ impl Reader<'_> {
                         return Err(self.bad(&value.span(), "this platform knows `schema = 1` only"));
                     }
                 }
-                "test" => project.warnings.push(format!(
-                    "project.toml line {}: tests are not run yet; `test` is kept for later",
-                    self.line(&span)
-                )),
+                "test" => self.test(value, project)?,
                 "release" => project.release = Some(self.command(value, "release")?),
                 "health" => self.health(value, project)?,
                 "processes" => self.processes(value, project)?,
@@ -125,6 +132,48 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// `false`, a command line, a list of them, or a table with `command` and `timeout_seconds`.
+    fn test(&self, value: &Value<'_>, project: &mut Project) -> Result<(), Problem> {
+        match value.get_ref() {
+            DeValue::Boolean(false) => project.test.off = true,
+            DeValue::Boolean(true) => {
+                return Err(self.bad(&value.span(), "`test` must be a command line or `false`"));
+            }
+            DeValue::Table(_) => {
+                for (key, span, value) in self.entries(value, "test")? {
+                    match key {
+                        "command" => project.test.command = Some(self.commands(value, "command")?),
+                        "timeout_seconds" => {
+                            project.test.timeout_seconds = Some(self.seconds(value, testing::MAX_SECONDS)?);
+                        }
+                        _ => self.unknown("test", key, &span, &["command", "timeout_seconds"], project),
+                    }
+                }
+            }
+            _ => project.test.command = Some(self.commands(value, "test")?),
+        }
+        Ok(())
+    }
+
+    /// One command line or several.
+    fn commands(&self, value: &Value<'_>, name: &str) -> Result<String, Problem> {
+        let DeValue::Array(lines) = value.get_ref() else { return self.command(value, name) };
+        let lines: Vec<String> =
+            lines.iter().map(|line| self.command(line, name)).collect::<Result<_, _>>()?;
+        if lines.is_empty() {
+            return Err(self.bad(&value.span(), &format!("`{name}` has no command line")));
+        }
+        Ok(testing::in_order(&lines))
+    }
+
+    fn seconds(&self, value: &Value<'_>, most: u32) -> Result<u32, Problem> {
+        let seconds = self.integer(value, "timeout_seconds")?;
+        let seconds = u32::try_from(seconds).ok().filter(|seconds| (1..=most).contains(seconds));
+        seconds.ok_or_else(|| {
+            self.bad(&value.span(), &format!("`timeout_seconds` must be between 1 and {most}"))
+        })
+    }
+
     fn health(&self, value: &Value<'_>, project: &mut Project) -> Result<(), Problem> {
         for (key, span, value) in self.entries(value, "health")? {
             match key {
@@ -134,10 +183,7 @@ impl Reader<'_> {
                     project.health_path = Some(path.to_owned());
                 }
                 "timeout_seconds" => {
-                    let seconds = self.integer(value, "timeout_seconds")?;
-                    let seconds = u32::try_from(seconds).ok().filter(|s| (1..=600).contains(s));
-                    let wrong = || self.bad(&value.span(), "`timeout_seconds` must be between 1 and 600");
-                    project.health_timeout_seconds = Some(seconds.ok_or_else(wrong)?);
+                    project.health_timeout_seconds = Some(self.seconds(value, 600)?);
                 }
                 _ => self.unknown("health", key, &span, &["path", "timeout_seconds"], project),
             }
@@ -261,6 +307,7 @@ mod tests {
             project,
             Project {
                 release: Some("python manage.py migrate".into()),
+                test: TestChoice::default(),
                 health_path: Some("/healthz".into()),
                 health_timeout_seconds: Some(90),
                 memory_bytes: Some(1 << 30),
@@ -283,6 +330,26 @@ mod tests {
                 "project.toml line 4: unknown key `url` in `health`",
             ]
         );
+    }
+
+    #[test]
+    fn tests_are_a_command_a_list_a_table_or_nothing() {
+        let of = |text: &str| parse(&format!("[_.metadata.windlass]\n{text}")).unwrap().test;
+        let command = |text: &str| Some(text.to_owned());
+        assert_eq!(of("test = 'pytest -q'").command, command("pytest -q"));
+        assert_eq!(of("test = ['ruff check', 'pytest']").command, command("set -e\nruff check\npytest"));
+        let table = of("test = { command = 'make check', timeout_seconds = 1800 }");
+        assert_eq!((table.command, table.timeout_seconds), (command("make check"), Some(1800)));
+        assert_eq!(
+            of("test.timeout_seconds = 5"),
+            TestChoice { timeout_seconds: Some(5), ..TestChoice::default() }
+        );
+        assert!(of("test = false").off);
+        let ours = |text: &str| error(&format!("[_.metadata.windlass]\n{text}"));
+        assert!(ours("test = true").contains("a command line or `false`"));
+        assert!(ours("test = []").contains("has no command line"));
+        assert!(ours("test = ''").contains("must be a command line"));
+        assert!(ours("test.timeout_seconds = 1801").contains("between 1 and 1800"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the planner gets to see of a commit: every path, and the bytes of a few small files.
 
+use crate::testing::TEST_REQUIREMENTS;
 use std::collections::BTreeMap;
 
 /// Files that the platform reads from the commit, besides what [`is_known`] says.
@@ -17,15 +18,19 @@ pub const KNOWN_FILES: &[&str] = &[
     "wsgi.py",
     "asgi.py",
     "www/python/src/app.py",
+    "setup.cfg",
+    "tox.ini",
 ];
 
 /// Largest file that is read for the plan, in bytes; a larger known file is left out of [`SourceFiles::known`] and
 /// named in [`SourceFiles::too_large`].
 pub const MAX_FILE_BYTES: u64 = 256 * 1024;
 
-/// Whether the planner wants the bytes of this path: [`KNOWN_FILES`] and Django's `<package>/wsgi.py`.
+/// Whether the planner wants the bytes of this path: [`KNOWN_FILES`], requirements of tests, and Django's `<package>/wsgi.py`.
 pub fn is_known(path: &str) -> bool {
-    KNOWN_FILES.contains(&path) || path.strip_suffix("/wsgi.py").is_some_and(|package| !package.contains('/'))
+    KNOWN_FILES.contains(&path)
+        || TEST_REQUIREMENTS.contains(&path)
+        || path.strip_suffix("/wsgi.py").is_some_and(|package| !package.contains('/'))
 }
 
 /// One commit as the planner sees it. Paths are relative, with `/` between their parts, as git lists them.

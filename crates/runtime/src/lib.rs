@@ -78,6 +78,12 @@ pub trait Runtime: Send + Sync {
     async fn import_base(&self) -> Result<layers::base::BaseImages, RuntimeError>;
     /// Removes, checks or repairs layers and blobs.
     async fn maintain(&self, order: &layers::Order) -> Result<layers::Answer, RuntimeError>;
+    /// Publishes what the next build for tests can use of what one left; makes no image.
+    async fn keep_layers(
+        &self,
+        id: &SandboxId,
+        request: &export::Request,
+    ) -> Result<export::KeptLayers, RuntimeError>;
     /// Turns what an ended build left into an image in the layer store.
     async fn export(&self, id: &SandboxId, request: &export::Request)
     -> Result<export::Report, RuntimeError>;

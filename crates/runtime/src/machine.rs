@@ -161,7 +161,27 @@ impl Runtime for Machine {
         id: &SandboxId,
         request: &export::Request,
     ) -> Result<export::Report, RuntimeError> {
-        let what = "exporting the image";
+        self.exported("exporting the image", id, request).await
+    }
+
+    async fn keep_layers(
+        &self,
+        id: &SandboxId,
+        request: &export::Request,
+    ) -> Result<export::KeptLayers, RuntimeError> {
+        let request = export::Request { layers_only: true, ..request.clone() };
+        self.exported("keeping layers", id, &request).await
+    }
+}
+
+impl Machine {
+    /// One worker's answer about what a sandbox left.
+    async fn exported<T: serde::de::DeserializeOwned>(
+        &self,
+        what: &'static str,
+        id: &SandboxId,
+        request: &export::Request,
+    ) -> Result<T, RuntimeError> {
         let io = |source| RuntimeError::Io { what, source };
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(|e| io(e.into()))?;
         let json = serde_json::to_vec(request).map_err(|e| io(e.into()))?;

@@ -48,6 +48,7 @@ macro_rules! contract {
                 a_push_is_recorded_once_however_often_it_is_told,
                 a_push_walks_the_line_and_its_outputs_stay,
                 a_red_step_skips_the_rest_and_says_why,
+                a_step_that_is_passed_over_has_outputs_and_a_red_one_may_have_some,
                 a_platform_fault_waits_a_little_and_is_tried_three_times,
                 a_claim_that_ran_out_can_write_nothing,
                 a_beat_keeps_a_claim_alive,
@@ -110,6 +111,7 @@ macro_rules! contract {
                 what_was_live_before_a_rollback_and_before_its_target_is_kept,
                 a_failed_release_gives_up_its_image,
                 what_a_branch_remembers_is_kept_until_it_is_forgotten,
+                what_tests_left_is_found_again_and_forgotten_by_itself,
                 layers_are_stored_and_held_at_once,
                 a_scrub_looks_at_each_layer_once_and_what_is_refused_cannot_be_held,
             }

@@ -51,6 +51,8 @@ pub struct IdleBuild {
     pub ref_name: String,
     /// When it was left.
     pub at: Timestamp,
+    /// Left by builds for tests.
+    pub for_tests: bool,
 }
 
 #[async_trait]
@@ -79,7 +81,7 @@ pub trait Images: Send + Sync {
     /// Of this ref; else the newest of any ref of the tool.
     async fn last_build(&self, tool: ToolId, ref_name: &str) -> Result<Option<BuildMemory>, StoreError>;
 
-    /// What builds left, the one that was left longest ago first; those of runs that are open are not told.
+    /// What builds left, those for tests too, the one that was left longest ago first; those of runs that are open are not told.
     async fn idle_builds(&self) -> Result<Vec<IdleBuild>, StoreError>;
 
     /// The next build of this ref starts from scratch, unless it was built again since `at`. Its caches are let go.

@@ -21,6 +21,7 @@ pub mod replicas;
 pub mod repositories;
 pub mod runs;
 pub mod scrubs;
+pub mod test_builds;
 pub mod tokens;
 pub mod tools;
 pub mod uploads;
@@ -41,6 +42,7 @@ pub use replicas::{Replica, ReplicaState, Replicas};
 pub use repositories::{Repositories, RepositoryId};
 pub use runs::{Run, Runs, Step};
 pub use scrubs::{Damage, DamageOutcome, Scrub, Scrubs};
+pub use test_builds::{KEPT_PASSES, TestBuilds};
 pub use tokens::{Identity, NewToken, Token, TokenHash, TokenKind, Tokens};
 pub use tools::{NewTool, Tool, Tools, Wanted};
 pub use uploads::{RegistryGrant, RegistryTokens, Upload, Uploads};
@@ -55,6 +57,7 @@ pub trait Store:
     + Queue
     + Runs
     + Images
+    + TestBuilds
     + Releases
     + Environments
     + Replicas
@@ -78,6 +81,7 @@ impl<T> Store for T where
         + Queue
         + Runs
         + Images
+        + TestBuilds
         + Releases
         + Environments
         + Replicas

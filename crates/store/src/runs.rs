@@ -54,7 +54,7 @@ pub struct Step {
     /// Last sign of life of whoever holds the claim.
     pub heard_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
-    /// Of a step that is done.
+    /// Of a step that is done, or that failed with more to say than its problem.
     pub outputs: Option<Value>,
 }
 

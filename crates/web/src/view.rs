@@ -12,8 +12,9 @@ use app::{
 };
 use model::{
     Timestamp,
-    run::{RunState, StepState},
+    run::{RunState, StepKind, StepState},
 };
+use serde::Deserialize as _;
 use store::{DamageOutcome, Release, ReplicaState, Run, Scrub, Step, Wanted};
 
 pub(crate) fn identity(who: &WhoAmI) -> wire::Identity {
@@ -137,6 +138,12 @@ fn step(step: &Step) -> wire::Step {
             StepState::Failed { problem, .. } => Some(problem.clone()),
             _ => None,
         },
+        // What a step without tests says is its summary.
+        tests: step
+            .outputs
+            .as_ref()
+            .filter(|outputs| step.kind == StepKind::Test && outputs.get("runner").is_some())
+            .and_then(|outputs| wire::Tests::deserialize(outputs).ok()),
     }
 }
 

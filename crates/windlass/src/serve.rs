@@ -246,6 +246,7 @@ fn line_settings(settings: &Settings) -> Result<flow::Settings> {
         drain: Duration::from_secs(settings.releases.drain_seconds),
         parallel: settings.runs.parallel,
         per_tool: settings.runs.per_tool,
+        skip_tests: settings.runs.skip_tests,
         wait: Duration::from_hours(u64::from(settings.runs.wait_hours)),
         storage: storage_settings(settings)?,
         repositories: flow::repositories::RepositorySettings {

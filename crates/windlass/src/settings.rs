@@ -91,6 +91,8 @@ pub(crate) struct Runs {
     pub on_new_push: OnNewPush,
     /// How long a run may wait for its turn in all, in hours.
     pub wait_hours: u32,
+    /// Whether `[skip tests]` in a commit's message skips the tests.
+    pub skip_tests: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -191,7 +193,13 @@ impl Default for Network {
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { parallel: 4, per_tool: 2, on_new_push: OnNewPush::Supersede, wait_hours: 24 }
+        Self {
+            parallel: 4,
+            per_tool: 2,
+            on_new_push: OnNewPush::Supersede,
+            wait_hours: 24,
+            skip_tests: false,
+        }
     }
 }
 

@@ -130,7 +130,7 @@ async fn runs_are_listed_shown_and_cancelled_by_number() {
     let (run, steps) = world.app.run(&owner, "shop", 1).await.unwrap();
     assert_eq!((run.by.as_str(), run.run.state), ("shop", RunState::Queued));
     let words: Vec<_> = steps.iter().map(|step| step.kind.as_str()).collect();
-    assert_eq!(words, ["plan", "build", "release", "deploy"]);
+    assert_eq!(words, ["plan", "test", "build", "release", "deploy"]);
 
     assert_eq!(world.app.cancel_run(&owner, "shop", 1).await.unwrap().run.state, RunState::Cancelled);
     let problem = world.app.cancel_run(&owner, "shop", 1).await.unwrap_err();

@@ -17,7 +17,7 @@ mod status {
 }
 
 /// `None`: it ended well. `said`: what buildpacks gave as the reason.
-pub(super) fn failure(line: &Line, ended: &Ended, plan: &Plan, said: &[String]) -> Option<StationError> {
+pub(crate) fn failure(line: &Line, ended: &Ended, plan: &Plan, said: &[String]) -> Option<StationError> {
     let limits = &line.settings.build_limits;
     let told = |cause, problem| Some(StationError::told(cause, problem));
     match ended.killed_by {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use store::{Conflict, Run, StoreError};
 
 /// Of everything that decides what a build makes. `None`: planned by an older version of this program.
-pub(super) fn recipe(line: &Line, plan: &Plan, planned: &Value) -> Result<Option<Digest>, StationError> {
+pub(crate) fn recipe(line: &Line, plan: &Plan, planned: &Value) -> Result<Option<Digest>, StationError> {
     let Some(source) = planned["source"].as_str() else { return Ok(None) };
     let all = json!({
         "source": source,
@@ -90,7 +90,7 @@ pub(super) async fn made_already(
 
 /// Whether somebody asked that this very commit be built once more: `windlass runs retry`, or a push to
 /// `refs/run/<branch>` of what the branch names already.
-async fn asked_for(line: &Line, run: &Run) -> Result<bool, StationError> {
+pub(crate) async fn asked_for(line: &Line, run: &Run) -> Result<bool, StationError> {
     let of_push = line.store.runs_of_push(run.push).await?;
     let retried = of_push.iter().any(|other| other.number < run.number && other.ref_name == run.ref_name);
     Ok(retried || run.old.as_ref() == Some(&run.commit))

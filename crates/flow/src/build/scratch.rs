@@ -3,7 +3,6 @@
 use crate::{Line, line::StationError};
 use lifecycle::{export::Previous, restore};
 use model::Problem;
-use pipeline::Plan;
 use runtime::{RuntimeError, ScratchLimits, machine::bytes_as_file};
 use rustix::pipe::{PipeFlags, pipe_with};
 use sandbox::request::SandboxId;
@@ -13,7 +12,7 @@ use store::Run;
 use super::USER_ID;
 
 /// `git archive` straight into the unpack worker: serve never reads a tenant's bytes.
-pub(super) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(), StationError> {
+pub(crate) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(), StationError> {
     line.runtime.remove_scratch(id).await?;
     let (read, write) = pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)?;
     let limits = ScratchLimits { max_bytes: line.settings.max_source_bytes, max_entries: 200_000 };
@@ -36,23 +35,32 @@ pub(super) async fn source(line: &Line, run: &Run, id: &SandboxId) -> Result<(),
     }
 }
 
-/// Layer metadata of the build before, the build's environment, and the directories that the build user writes to.
-pub(super) async fn auxiliary(
+/// A small file: path, permission bits, bytes.
+pub(crate) type SmallFile = (String, u32, Vec<u8>);
+
+/// Variables as files of a directory of `/platform`.
+pub(crate) fn variables(directory: &str, pairs: &[(String, String)]) -> Vec<SmallFile> {
+    let file = |(name, value): &(String, String)| {
+        (format!("/platform/{directory}/{name}"), 0o644, value.clone().into_bytes())
+    };
+    pairs.iter().map(file).collect()
+}
+
+/// Layer metadata of the build before, what the platform hands over, and the directories that the build user writes to.
+pub(crate) async fn auxiliary(
     line: &Line,
     id: &SandboxId,
     previous: Option<&Previous>,
-    plan: &Plan,
+    more: Vec<SmallFile>,
 ) -> Result<(), StationError> {
     line.runtime.remove_scratch(id).await?;
-    let mut files: Vec<(String, u32, Vec<u8>)> = previous
+    let mut files: Vec<SmallFile> = previous
         .map(restore::scratch_files)
         .unwrap_or_default()
         .into_iter()
         .map(|file| (file.path, file.mode, file.bytes))
         .collect();
-    for (name, value) in &plan.build_env {
-        files.push((format!("/platform/env/{name}"), 0o644, value.clone().into_bytes()));
-    }
+    files.extend(more);
     let tar = tar_of(&files)?;
     let limits = ScratchLimits { max_bytes: 64 * 1024 * 1024, max_entries: 10_000 };
     line.runtime.fill_scratch(id, USER_ID, limits, bytes_as_file(&tar)?).await?;
@@ -60,7 +68,7 @@ pub(super) async fn auxiliary(
 }
 
 /// A tar of these files with all their parent directories, and of those that are always there.
-fn tar_of(files: &[(String, u32, Vec<u8>)]) -> io::Result<Vec<u8>> {
+fn tar_of(files: &[SmallFile]) -> io::Result<Vec<u8>> {
     let mut directories: BTreeSet<String> =
         ["layers", "platform", "platform/env", "workspace"].map(str::to_owned).into();
     for (path, ..) in files {

@@ -1,7 +1,7 @@
 //! One loop from wanted to seen: input-less, idempotent, periodic and nudged. A crash of anything costs one period.
 
 use super::{discard, retire, seen, start, wait_ready};
-use crate::{Line, build, line::StationError, release, service};
+use crate::{Line, build, line::StationError, release, service, test};
 use model::{ReplicaId, RunId, ToolId};
 use sandbox::request::{Kind, SandboxRow, State};
 use std::{
@@ -242,6 +242,7 @@ async fn sweep(line: &Arc<Line>, sandboxes: &[SandboxRow], replicas: &[Replica])
                 if run.state.is_final() {
                     match kind {
                         "build" => build::clean(line, &run).await,
+                        "test" => test::clean(line, &run).await,
                         _ => release::clean(line, &run).await,
                     }
                 }

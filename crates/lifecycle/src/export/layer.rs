@@ -25,6 +25,17 @@ pub(super) struct Made {
     pub(super) cache_layers: Vec<CacheLayer>,
 }
 
+impl Made {
+    /// All of them as layers that builds see.
+    pub(super) fn kept(self) -> Vec<CacheLayer> {
+        let of_images =
+            self.layers.into_iter().map(|(LayerRow { name, diff_id, blob, blob_bytes, reused, .. }, _)| {
+                CacheLayer { name, diff_id, blob, blob_bytes, reused }
+            });
+        of_images.chain(self.cache_layers).collect()
+    }
+}
+
 /// Makes layers in order.
 pub(super) struct Exporter<'a> {
     request: &'a Request,

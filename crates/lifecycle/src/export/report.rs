@@ -1,6 +1,7 @@
 //! What the export worker answers.
 
 use super::Previous;
+use cnb::label::lifecycle::CacheMetadata;
 use model::{DiffId, Digest};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,14 @@ pub struct Report {
     pub new_bytes: u64,
     /// For the next [`Request::previous`](super::Request::previous) and for [`restore`](crate::restore).
     pub next: Previous,
+}
+
+/// What a build for tests leaves for the next.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KeptLayers {
+    pub layers: Vec<CacheLayer>,
+    /// To be stored whole and handed back.
+    pub next: CacheMetadata,
 }
 
 /// One layer on top of the run image.

@@ -12,6 +12,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
+    /// Only what the next build can use: no image is made.
+    #[serde(default)]
+    pub layers_only: bool,
     /// The image that the app's layers go on top of.
     pub run_image: BaseImage,
     /// [`Report::next`](super::Report::next) of the build before, when there was one and its layers are still there.

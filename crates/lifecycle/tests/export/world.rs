@@ -58,6 +58,7 @@ impl World {
         let store = Store::open(&paths).unwrap();
         let run_image = run_image(&store);
         let request = Request {
+            layers_only: false,
             run_image,
             previous: None,
             app_dir: "/workspace".to_owned(),

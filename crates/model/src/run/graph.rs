@@ -9,10 +9,15 @@ pub struct Node {
     pub after: Vec<StepKind>,
 }
 
-/// The graph of a run: the production branch goes all the way, other branches end with a build.
+/// The graph of a run: the production branch goes all the way, other branches end with a build. Tests come before the
+/// build that is released.
 pub fn graph(production: bool) -> Vec<Node> {
     let node = |kind, after: &[StepKind]| Node { kind, after: after.to_vec() };
-    let mut nodes = vec![node(StepKind::Plan, &[]), node(StepKind::Build, &[StepKind::Plan])];
+    let mut nodes = vec![
+        node(StepKind::Plan, &[]),
+        node(StepKind::Test, &[StepKind::Plan]),
+        node(StepKind::Build, &[StepKind::Test]),
+    ];
     if production {
         nodes.push(node(StepKind::Release, &[StepKind::Build]));
         nodes.push(node(StepKind::Deploy, &[StepKind::Release]));

@@ -2,7 +2,8 @@
 
 use crate::Problem;
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use serde_json::Value;
+use std::{collections::BTreeMap, fmt};
 
 /// What a step does. A new kind is a new variant and an edge in [`super::graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -10,6 +11,8 @@ use std::fmt;
 pub enum StepKind {
     /// Reads the source's files and decides what is built and started.
     Plan,
+    /// Runs the source's own tests, over what a build for tests installs.
+    Test,
     /// Source tree to image.
     Build,
     /// Image to numbered release; runs the release command.
@@ -20,12 +23,13 @@ pub enum StepKind {
 
 impl StepKind {
     /// In the order of the line.
-    pub const ALL: [Self; 4] = [Self::Plan, Self::Build, Self::Release, Self::Deploy];
+    pub const ALL: [Self; 5] = [Self::Plan, Self::Test, Self::Build, Self::Release, Self::Deploy];
 
     /// The word in rows, JSON, log streams and push output.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Plan => "plan",
+            Self::Test => "test",
             Self::Build => "build",
             Self::Release => "release",
             Self::Deploy => "deploy",
@@ -56,6 +60,18 @@ pub enum StepState {
     Skipped,
     /// Stopped or never started, because its run was cancelled or superseded.
     Cancelled,
+}
+
+impl Outcome {
+    /// Done, and nothing follows from it for other steps.
+    pub const fn done(outputs: Value) -> Self {
+        Self::Done { outputs, idle: BTreeMap::new() }
+    }
+
+    /// Failed with nothing to read but the problem.
+    pub const fn failed(cause: Cause, problem: Problem) -> Self {
+        Self::Failed { cause, problem, outputs: None }
+    }
 }
 
 impl StepState {
@@ -98,13 +114,19 @@ pub enum Cause {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "lowercase")]
 pub enum Outcome {
-    /// `outputs` is what later steps and people read.
     Done {
-        outputs: serde_json::Value,
+        /// What later steps and people read.
+        outputs: Value,
+        /// Later steps that have nothing to do in this run, with their outputs: they are done with this one.
+        #[serde(default)]
+        idle: BTreeMap<StepKind, Value>,
     },
     Failed {
         cause: Cause,
         problem: Problem,
+        /// What people read of it besides the problem, such as which tests failed.
+        #[serde(default)]
+        outputs: Option<Value>,
     },
     /// Stopped because its run was asked to end.
     Cancelled,

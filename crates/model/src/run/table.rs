@@ -158,14 +158,30 @@ impl After {
 
     fn ended(&mut self, kind: StepKind, outcome: Outcome) {
         match outcome {
-            Outcome::Done { .. } => self.set_step(kind, StepState::Done),
-            Outcome::Failed { cause: Cause::Platform, problem } => self.fault(kind, problem),
-            Outcome::Failed { cause, problem } => self.set_step(kind, StepState::Failed { cause, problem }),
+            Outcome::Done { idle, .. } => {
+                self.set_step(kind, StepState::Done);
+                for kind in idle.into_keys() {
+                    self.pass_over(kind);
+                }
+            }
+            Outcome::Failed { cause: Cause::Platform, problem, .. } => self.fault(kind, problem),
+            Outcome::Failed { cause, problem, .. } => {
+                self.set_step(kind, StepState::Failed { cause, problem });
+            }
             // Nobody asked: the holder is confused, and trying again is the platform's business.
             Outcome::Cancelled if self.run.cancel.is_none() => {
                 self.fault(kind, lost(kind, "Nothing is wrong with your code."));
             }
             Outcome::Cancelled => self.set_step(kind, StepState::Cancelled),
+        }
+    }
+
+    /// A step that has nothing to do, if its turn has come with this; a run that has no such step needs none.
+    fn pass_over(&mut self, kind: StepKind) {
+        let next = |step: &&StepView| step.kind == kind && step.state == StepState::Blocked;
+        let Some(step) = self.run.steps.iter().find(next) else { return };
+        if step.after.iter().all(|kind| self.is_done(*kind)) {
+            self.set_step(kind, StepState::Done);
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{Fault, Problem};
 use proptest::{collection::vec, prelude::*, sample::subsequence};
 use serde_json::json;
 
-const DONE: Outcome = Outcome::Done { outputs: serde_json::Value::Null };
+const DONE: Outcome = Outcome::done(serde_json::Value::Null);
 
 fn problem() -> Problem {
     Problem::new("build-broken", 422, "the build failed", "pip: no matching distribution")
@@ -16,7 +16,7 @@ fn lost(kind: StepKind) -> Event {
 }
 
 fn failed(cause: Cause) -> Outcome {
-    Outcome::Failed { cause, problem: problem() }
+    Outcome::failed(cause, problem())
 }
 
 fn queued(nodes: Vec<Node>) -> RunView {
@@ -65,23 +65,48 @@ fn words(run: &RunView) -> String {
 #[test]
 fn a_push_to_the_production_branch_walks_the_line_and_ends_live() {
     let mut run = queued(graph(true));
-    assert_eq!(words(&run), "queued: ready blocked blocked blocked");
+    assert_eq!(words(&run), "queued: ready blocked blocked blocked blocked");
     for kind in StepKind::ALL {
         happen(&mut run, Event::Claimed(kind));
         assert_eq!(run.state, RunState::Running);
         happen(&mut run, Event::Ended(kind, DONE));
     }
-    assert_eq!(words(&run), "live: done done done done");
+    assert_eq!(words(&run), "live: done done done done done");
 }
 
 #[test]
 fn a_push_to_another_branch_ends_with_its_build() {
     let mut run = queued(graph(false));
-    for kind in [StepKind::Plan, StepKind::Build] {
+    for kind in [StepKind::Plan, StepKind::Test, StepKind::Build] {
         happen(&mut run, Event::Claimed(kind));
         happen(&mut run, Event::Ended(kind, DONE));
     }
-    assert_eq!(words(&run), "passed: done done");
+    assert_eq!(words(&run), "passed: done done done");
+}
+
+#[test]
+fn a_step_with_nothing_to_do_is_done_with_the_one_before() {
+    let passing = || Outcome::Done {
+        outputs: json!("planned"),
+        idle: [(StepKind::Test, json!("no tests")), (StepKind::Deploy, json!("not its turn"))].into(),
+    };
+    let mut run = queued(graph(true));
+    happen(&mut run, Event::Claimed(StepKind::Plan));
+    happen(&mut run, Event::Ended(StepKind::Plan, passing()));
+    assert_eq!(words(&run), "running: done done ready blocked blocked");
+    // A run from before there were tests, and one that shall end.
+    let mut old = queued(vec![
+        Node { kind: StepKind::Plan, after: vec![] },
+        Node { kind: StepKind::Build, after: vec![StepKind::Plan] },
+    ]);
+    happen(&mut old, Event::Claimed(StepKind::Plan));
+    happen(&mut old, Event::Ended(StepKind::Plan, passing()));
+    assert_eq!(words(&old), "running: done ready");
+    let mut ending = queued(graph(false));
+    happen(&mut ending, Event::Claimed(StepKind::Plan));
+    happen(&mut ending, Event::CancelAsked(CancelReason::Person));
+    happen(&mut ending, Event::Ended(StepKind::Plan, passing()));
+    assert_eq!(words(&ending), "cancelled: done cancelled cancelled");
 }
 
 #[test]
@@ -89,7 +114,7 @@ fn a_failure_of_the_tools_code_is_not_tried_again_and_skips_the_rest() {
     let mut run = queued(graph(true));
     happen(&mut run, Event::Claimed(StepKind::Plan));
     happen(&mut run, Event::Ended(StepKind::Plan, failed(Cause::Tool)));
-    assert_eq!(words(&run), "failed: failed skipped skipped skipped");
+    assert_eq!(words(&run), "failed: failed skipped skipped skipped skipped");
 }
 
 #[test]
@@ -131,7 +156,7 @@ fn a_step_that_is_handed_back_counts_no_fault() {
         happen(&mut run, Event::Claimed(StepKind::Plan));
         happen(&mut run, Event::HandedBack(StepKind::Plan));
     }
-    assert_eq!(words(&run), "running: ready blocked");
+    assert_eq!(words(&run), "running: ready blocked blocked");
     assert_eq!(run.steps[0].faults, 0);
 }
 
@@ -139,7 +164,7 @@ fn a_step_that_is_handed_back_counts_no_fault() {
 fn a_waiting_run_that_is_cancelled_ends_at_once() {
     let mut run = queued(graph(true));
     happen(&mut run, Event::CancelAsked(CancelReason::Superseded));
-    assert_eq!(words(&run), "superseded: cancelled cancelled cancelled cancelled");
+    assert_eq!(words(&run), "superseded: cancelled cancelled cancelled cancelled cancelled");
 }
 
 #[test]
@@ -147,9 +172,9 @@ fn a_running_step_is_waited_for_when_its_run_is_cancelled() {
     let mut run = queued(graph(true));
     happen(&mut run, Event::Claimed(StepKind::Plan));
     happen(&mut run, Event::CancelAsked(CancelReason::Person));
-    assert_eq!(words(&run), "running: running cancelled cancelled cancelled");
+    assert_eq!(words(&run), "running: running cancelled cancelled cancelled cancelled");
     happen(&mut run, Event::Ended(StepKind::Plan, Outcome::Cancelled));
-    assert_eq!(words(&run), "cancelled: cancelled cancelled cancelled cancelled");
+    assert_eq!(words(&run), "cancelled: cancelled cancelled cancelled cancelled cancelled");
 }
 
 #[test]
@@ -162,7 +187,7 @@ fn a_last_fault_of_a_step_that_shall_stop_anyway_is_no_failure() {
         }
         happen(&mut run, lost(StepKind::Plan));
     }
-    assert_eq!(words(&run), "cancelled: cancelled cancelled");
+    assert_eq!(words(&run), "cancelled: cancelled cancelled cancelled");
 }
 
 #[test]
@@ -183,11 +208,11 @@ fn a_run_that_waits_for_another_begins_when_it_is_freed() {
     let mut run = waiting(graph(false));
     assert!(next(&run, Event::Claimed(StepKind::Plan)).is_err());
     happen(&mut run, Event::Freed);
-    assert_eq!(words(&run), "queued: ready blocked");
+    assert_eq!(words(&run), "queued: ready blocked blocked");
     assert_eq!(next(&run, Event::Freed), Err(Illegal::NotWaiting));
     let mut ended = waiting(graph(false));
     happen(&mut ended, Event::CancelAsked(CancelReason::Person));
-    assert_eq!(words(&ended), "cancelled: cancelled cancelled");
+    assert_eq!(words(&ended), "cancelled: cancelled cancelled cancelled");
 }
 
 #[test]
@@ -195,7 +220,7 @@ fn a_run_that_waits_too_long_fails_and_says_so_but_not_while_it_runs() {
     let day = Event::WaitedTooLong { seconds: 24 * 3600 };
     for mut run in [queued(graph(true)), waiting(graph(true))] {
         happen(&mut run, day.clone());
-        assert_eq!(words(&run), "failed: failed skipped skipped skipped");
+        assert_eq!(words(&run), "failed: failed skipped skipped skipped skipped");
         let StepState::Failed { cause, problem } = &run.steps[0].state else { panic!() };
         assert_eq!(*cause, Cause::Timeout { seconds: 86_400 });
         assert!(problem.detail.contains("24 hours"), "{problem}");
@@ -205,7 +230,7 @@ fn a_run_that_waits_too_long_fails_and_says_so_but_not_while_it_runs() {
     assert!(next(&run, day.clone()).is_err());
     happen(&mut run, Event::Ended(StepKind::Plan, DONE));
     happen(&mut run, day);
-    assert_eq!(words(&run), "failed: done failed skipped skipped");
+    assert_eq!(words(&run), "failed: done failed skipped skipped skipped");
 }
 
 #[test]
@@ -253,7 +278,7 @@ fn states_are_written_as_they_are_read() {
 
 /// Any graph over some of the kinds in which edges point back.
 fn any_graph() -> impl Strategy<Value = Vec<Node>> {
-    (subsequence(StepKind::ALL.to_vec(), 1..=4), vec(any::<u8>(), 4)).prop_map(|(kinds, edges)| {
+    (subsequence(StepKind::ALL.to_vec(), 1..=5), vec(any::<u8>(), 5)).prop_map(|(kinds, edges)| {
         let node = |(index, kind): (usize, &StepKind)| Node {
             kind: *kind,
             after: kinds[..index]
@@ -269,8 +294,11 @@ fn any_graph() -> impl Strategy<Value = Vec<Node>> {
 
 fn any_event() -> impl Strategy<Value = Event> {
     let kind = prop::sample::select(StepKind::ALL.to_vec());
+    let idle =
+        kind.clone().prop_map(|kind| Outcome::Done { outputs: json!(1), idle: [(kind, json!(2))].into() });
     let outcome = prop_oneof![
         4 => Just(DONE),
+        2 => idle,
         1 => Just(failed(Cause::Tool)),
         2 => Just(failed(Cause::Platform)),
         1 => Just(Outcome::Cancelled),

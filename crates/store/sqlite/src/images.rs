@@ -4,6 +4,7 @@ use crate::{
     columns::{json, plain, text, time, to_json, whole},
     layers::hold,
     open::Sqlite,
+    test_builds::test_holder,
     work::Work,
 };
 use async_trait::async_trait;
@@ -150,9 +151,10 @@ impl Images for Sqlite {
 
     async fn idle_builds(&self) -> Result<Vec<IdleBuild>, StoreError> {
         let found = query(
-            "SELECT tool, ref_name, at FROM builds WHERE NOT EXISTS (
-                 SELECT 1 FROM runs JOIN pushes ON pushes.id = runs.push
-                 WHERE runs.tool = builds.tool AND runs.ended_at IS NULL)
+            "SELECT * FROM (
+                 SELECT tool, ref_name, at, 0 AS for_tests FROM builds
+                 UNION ALL SELECT tool, ref_name, at, 1 FROM test_builds) AS kept
+             WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.tool = kept.tool AND runs.ended_at IS NULL)
              ORDER BY at",
         );
         let build = |row: &SqliteRow| {
@@ -160,6 +162,7 @@ impl Images for Sqlite {
                 tool: text(row, "tool")?,
                 ref_name: plain(row, "ref_name")?,
                 at: time(row, "at")?,
+                for_tests: plain(row, "for_tests")?,
             })
         };
         self.all(found).await?.iter().map(build).collect()
@@ -167,12 +170,15 @@ impl Images for Sqlite {
 
     async fn forget_build(&self, build: &IdleBuild) -> Result<(), StoreError> {
         let mut work = self.write().await?;
-        let forget = query("DELETE FROM builds WHERE tool = ? AND ref_name = ? AND at = ?")
-            .bind(build.tool.to_string())
-            .bind(&build.ref_name)
-            .bind(build.at.0);
+        let (forget, holder) = if build.for_tests {
+            let forget = query("DELETE FROM test_builds WHERE tool = ? AND ref_name = ? AND at = ?");
+            (forget, test_holder(build.tool, &build.ref_name))
+        } else {
+            let forget = query("DELETE FROM builds WHERE tool = ? AND ref_name = ? AND at = ?");
+            (forget, cache_holder(build.tool, &build.ref_name))
+        };
+        let forget = forget.bind(build.tool.to_string()).bind(&build.ref_name).bind(build.at.0);
         if work.run(forget).await? > 0 {
-            let holder = cache_holder(build.tool, &build.ref_name);
             work.run(query("DELETE FROM layer_use WHERE holder = ?").bind(holder)).await?;
         }
         work.commit().await

@@ -20,6 +20,7 @@ mod replicas;
 mod repositories;
 mod runs;
 mod scrubs;
+mod test_builds;
 mod tokens;
 mod tools;
 mod uploads;

@@ -29,6 +29,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "registry", include_str!("../migrations/0006_registry.sql")),
     (7, "storage", include_str!("../migrations/0007_storage.sql")),
     (10, "quotas", include_str!("../migrations/0010_quotas.sql")),
+    (11, "tests", include_str!("../migrations/0011_tests.sql")),
 ];
 
 /// The state of one platform in one file. Clones share the connections.

@@ -6,6 +6,7 @@ pub(crate) mod rows;
 use crate::{
     columns::{plain, text, to_json, whole, word, word_if_any},
     open::Sqlite,
+    words::Word as _,
     work::{Query, Work},
 };
 use async_trait::async_trait;
@@ -175,12 +176,7 @@ impl Queue for Sqlite {
         let held = held(&mut work, claim).await?;
         let event = Event::Ended(held.kind, outcome.clone());
         let changes = follow(&mut work, held.run, event, Timestamp::now()).await?;
-        if let Outcome::Done { outputs } = outcome {
-            let write = query("UPDATE steps SET outputs = ? WHERE id = ?")
-                .bind(to_json(outputs)?)
-                .bind(claim.step.to_string());
-            work.run(write).await?;
-        }
+        write_outputs(&mut work, held.run, held.kind, outcome).await?;
         work.commit().await?;
         Ok(changes)
     }
@@ -260,6 +256,33 @@ impl Queue for Sqlite {
         work.commit().await?;
         Ok(changes)
     }
+}
+
+/// What the step gave, and those that were passed over with it. A step that is tried again gave nothing.
+async fn write_outputs(
+    work: &mut Work,
+    run: RunId,
+    kind: StepKind,
+    outcome: &Outcome,
+) -> Result<(), StoreError> {
+    let of_others = match outcome {
+        Outcome::Done { idle, .. } => Some(idle),
+        _ => None,
+    };
+    let own = match outcome {
+        Outcome::Done { outputs, .. } | Outcome::Failed { outputs: Some(outputs), .. } => Some(outputs),
+        _ => None,
+    };
+    let all = own.map(|outputs| (&kind, outputs)).into_iter().chain(of_others.into_iter().flatten());
+    for (kind, outputs) in all {
+        let write =
+            query("UPDATE steps SET outputs = ? WHERE run = ? AND kind = ? AND state IN ('done', 'failed')")
+                .bind(to_json(outputs)?)
+                .bind(run.to_string())
+                .bind(kind.word());
+        work.run(write).await?;
+    }
+    Ok(())
 }
 
 /// The step to be claimed next, if there is one: `store::Queue::claim_step` says by which order. Reads the two small

@@ -103,7 +103,8 @@ impl Runs for Sqlite {
     }
 
     async fn outputs(&self, run: RunId) -> Result<BTreeMap<StepKind, Value>, StoreError> {
-        let found = query("SELECT kind, outputs FROM steps WHERE run = ? AND outputs IS NOT NULL");
+        let found =
+            query("SELECT kind, outputs FROM steps WHERE run = ? AND state = 'done' AND outputs IS NOT NULL");
         let rows = self.all(found.bind(run.to_string())).await?;
         rows.iter().map(|row| Ok((word(row, "kind")?, json(row, "outputs")?))).collect()
     }

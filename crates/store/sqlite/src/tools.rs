@@ -206,6 +206,8 @@ impl Tools for Sqlite {
             "DELETE FROM repository_blobs WHERE repository IN (SELECT id FROM repositories WHERE tool = ?)",
             "DELETE FROM repositories WHERE tool = ?",
             "DELETE FROM builds WHERE tool = ?",
+            "DELETE FROM test_builds WHERE tool = ?",
+            "DELETE FROM test_passes WHERE tool = ?",
             "DELETE FROM image_layers WHERE tool = ?",
             "DELETE FROM images WHERE tool = ?",
         ] {

@@ -49,7 +49,7 @@ fn claiming() -> Claiming<'static> {
 }
 
 fn done() -> Outcome {
-    Outcome::Done { outputs: serde_json::json!({ "line": "x".repeat(500) }) }
+    Outcome::done(serde_json::json!({ "line": "x".repeat(500) }))
 }
 
 #[tokio::test(flavor = "multi_thread")]

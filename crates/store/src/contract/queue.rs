@@ -15,7 +15,7 @@ use std::time::Duration;
 fn failed(cause: Cause) -> Outcome {
     let problem =
         Problem::new("build-broken", 422, "the build failed", "pip: no matching distribution").hint("fix it");
-    Outcome::Failed { cause, problem }
+    Outcome::failed(cause, problem)
 }
 
 pub async fn a_push_is_recorded_once_however_often_it_is_told(town: &Town) {
@@ -28,7 +28,7 @@ pub async fn a_push_is_recorded_once_however_often_it_is_told(town: &Town) {
     let of_push = town.store.runs_of_push(push.id).await.unwrap();
     assert_eq!(of_push.iter().map(|run| run.id).collect::<Vec<_>>(), [recorded.run]);
     assert!(town.store.runs_of_push(model::PushId::new()).await.unwrap().is_empty());
-    assert_eq!(town.states(recorded.run).await, "queued: ready blocked blocked blocked");
+    assert_eq!(town.states(recorded.run).await, "queued: ready blocked blocked blocked blocked");
     let other = NewPush { commit: "f".repeat(40), ..push.clone() };
     assert!(matches!(town.store.record_push(&other).await, Err(StoreError::Conflict(Conflict::PushDiffers))));
 
@@ -45,12 +45,12 @@ pub async fn a_push_walks_the_line_and_its_outputs_stay(town: &Town) {
     for kind in [StepKind::Plan, StepKind::Build, StepKind::Release] {
         town.walk(run, kind).await;
     }
-    assert_eq!(town.states(run).await, "running: done done done ready");
+    assert_eq!(town.states(run).await, "running: done done done done ready");
     assert_eq!(town.store.open_runs().await.unwrap().iter().map(|run| run.id).collect::<Vec<_>>(), [run]);
     let last = town.claim().await;
     let changes = town.store.finish_step(&last.claim, &done(json!({ "version": 1 }))).await.unwrap();
     assert!(changes.contains(&Change::Run(RunState::Live)));
-    assert_eq!(town.states(run).await, "live: done done done done");
+    assert_eq!(town.states(run).await, "live: done done done done done");
     assert!(town.store.claim_step(&town.claiming()).await.unwrap().is_none());
     assert!(town.store.open_runs().await.unwrap().is_empty());
 
@@ -72,7 +72,7 @@ pub async fn a_red_step_skips_the_rest_and_says_why(town: &Town) {
     let cause = Cause::Limit { which: "memory".into(), limit: 512, peak: 512 };
     let outcome = failed(cause.clone());
     town.store.finish_step(&build.claim, &outcome).await.unwrap();
-    assert_eq!(town.states(run).await, "failed: done failed skipped skipped");
+    assert_eq!(town.states(run).await, "failed: done done failed skipped skipped");
     let StepState::Failed { cause: told, problem } = town.step(run, StepKind::Build).await.state else {
         panic!()
     };
@@ -80,6 +80,27 @@ pub async fn a_red_step_skips_the_rest_and_says_why(town: &Town) {
     assert_eq!(problem.hint.as_deref(), Some("fix it"));
     assert!(matches!(town.store.finish_step(&build.claim, &outcome).await, Err(StoreError::Lost)));
     assert!(matches!(town.store.run(RunId::new()).await, Err(StoreError::NotFound("run"))));
+}
+
+pub async fn a_step_that_is_passed_over_has_outputs_and_a_red_one_may_have_some(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let run = town.push(&tool, "main", 1).await.run;
+    town.walk(run, StepKind::Plan).await;
+    assert_eq!(town.states(run).await, "running: done done ready blocked blocked");
+    let passed_over = town.step(run, StepKind::Test).await;
+    assert_eq!((passed_over.outputs, passed_over.started_at), (Some(json!({ "kind": "test" })), None));
+    let build = town.claim().await;
+    let problem = Problem::new("build-broken", 422, "it broke", "in line 3");
+    let outputs = Some(json!({ "failing": [3] }));
+    let outcome = Outcome::Failed { cause: Cause::Tool, problem, outputs: outputs.clone() };
+    town.store.finish_step(&build.claim, &outcome).await.unwrap();
+    assert_eq!(town.step(run, StepKind::Build).await.outputs, outputs);
+    let given = town.store.outputs(run).await.unwrap();
+    assert_eq!(
+        given.into_keys().collect::<Vec<_>>(),
+        [StepKind::Plan, StepKind::Test],
+        "later steps read good ones"
+    );
 }
 
 pub async fn a_platform_fault_waits_a_little_and_is_tried_three_times(town: &Town) {
@@ -93,7 +114,7 @@ pub async fn a_platform_fault_waits_a_little_and_is_tried_three_times(town: &Tow
         assert!(town.store.claim_step(&at_once).await.unwrap().is_none(), "no pause after fault {faults}");
     }
     assert!(retry_delay(1) > Duration::ZERO);
-    assert_eq!(town.states(run).await, "failed: failed skipped skipped skipped");
+    assert_eq!(town.states(run).await, "failed: failed skipped skipped skipped skipped");
     assert_eq!(town.step(run, StepKind::Plan).await.faults, MAX_ATTEMPTS);
 }
 
@@ -113,7 +134,7 @@ pub async fn a_claim_that_ran_out_can_write_nothing(town: &Town) {
     let outcome = done(json!("from the dead"));
     assert!(matches!(town.store.finish_step(&first.claim, &outcome).await, Err(StoreError::Lost)));
     assert!(matches!(town.store.hand_back(&first.claim).await, Err(StoreError::Lost)));
-    assert_eq!(town.states(run).await, "running: running blocked blocked blocked");
+    assert_eq!(town.states(run).await, "running: running blocked blocked blocked blocked");
     town.store.finish_step(&second.claim, &done(json!("alive"))).await.unwrap();
     assert_eq!(town.store.outputs(run).await.unwrap()[&StepKind::Plan], json!("alive"));
     assert_eq!(town.step(run, StepKind::Plan).await.faults, 1);
@@ -153,11 +174,11 @@ pub async fn a_cancelled_run_hears_it_at_its_next_beat(town: &Town) {
     let changes = town.store.cancel_run(run, &PLATFORM).await.unwrap();
     assert!(changes.contains(&Change::CancelAsked(CancelReason::Person)));
     assert!(town.store.cancel_run(run, &PLATFORM).await.unwrap().is_empty(), "asking twice is asking once");
-    assert_eq!(town.states(run).await, "running: running cancelled cancelled cancelled");
+    assert_eq!(town.states(run).await, "running: running cancelled cancelled cancelled cancelled");
     let beat = town.store.beat(&step.claim, step.until, LEASE).await.unwrap();
     assert_eq!(beat, Beat::Cancel(CancelReason::Person));
     town.store.finish_step(&step.claim, &Outcome::Cancelled).await.unwrap();
-    assert_eq!(town.states(run).await, "cancelled: cancelled cancelled cancelled cancelled");
+    assert_eq!(town.states(run).await, "cancelled: cancelled cancelled cancelled cancelled cancelled");
 }
 
 pub async fn a_run_that_has_ended_cannot_be_cancelled(town: &Town) {
@@ -184,7 +205,10 @@ pub async fn a_newer_push_takes_over_from_older_ones_on_the_same_ref_only(town: 
 
     assert_eq!(town.run(second.run).await.superseded_by, Some(third.number));
     assert_eq!(town.run(running.run).await.superseded_by, Some(second.number));
-    assert_eq!(town.states(second.run).await, "superseded: cancelled cancelled cancelled cancelled");
+    assert_eq!(
+        town.states(second.run).await,
+        "superseded: cancelled cancelled cancelled cancelled cancelled"
+    );
     let beat = town.store.beat(&step.claim, step.until, LEASE).await.unwrap();
     assert_eq!(beat, Beat::Cancel(CancelReason::Superseded));
     town.store.finish_step(&step.claim, &Outcome::Cancelled).await.unwrap();

@@ -1,6 +1,6 @@
 //! What is kept and what may go.
 
-use super::town::{Town, diff_id};
+use super::town::{Town, diff_id, digest};
 use crate::{BuildMemory, Conflict, Damage, DamageOutcome, Release, ReleaseState, StoreError, Tool};
 use model::{DiffId, EnvironmentName, Timestamp, run::StepKind};
 use serde_json::json;
@@ -128,6 +128,44 @@ pub async fn what_a_branch_remembers_is_kept_until_it_is_forgotten(town: &Town) 
     assert_eq!(town.store.drop_images(10).await.unwrap(), 1);
     assert_eq!(gone(town).await, [diff_id(1), cache]);
     assert_eq!(town.store.last_build(tool.id, name).await.unwrap(), None);
+}
+
+pub async fn what_tests_left_is_found_again_and_forgotten_by_itself(town: &Town) {
+    let tool = town.tool("wordcount").await;
+    let run = town.push(&tool, "main", 1).await.run;
+    let (main, idea) = ("refs/heads/main", "refs/heads/idea");
+    let cache = town.layer(2).await.diff_id;
+    assert_eq!(town.store.last_test_build(tool.id, main).await.unwrap(), None);
+    town.store.remember_test_build(tool.id, idea, &json!("idea"), &[cache]).await.unwrap();
+    assert_eq!(town.store.last_test_build(tool.id, main).await.unwrap(), Some(json!("idea")));
+    town.store.remember_test_build(tool.id, main, &json!("main"), &[]).await.unwrap();
+    assert_eq!(town.store.last_test_build(tool.id, main).await.unwrap(), Some(json!("main")));
+    let missing = town.store.remember_test_build(tool.id, main, &json!("lost"), &[diff_id(9)]).await;
+    assert!(matches!(missing, Err(StoreError::Conflict(Conflict::LayerMissing(_)))));
+    assert!(gone(town).await.is_empty());
+
+    assert_eq!(town.store.pass_of(tool.id, &digest(5)).await.unwrap(), None);
+    town.store.remember_pass(tool.id, &digest(5), run).await.unwrap();
+    town.store.remember_pass(tool.id, &digest(5), run).await.unwrap();
+    assert_eq!(town.store.pass_of(tool.id, &digest(5)).await.unwrap(), Some(run));
+    let neighbour = town.tool("neighbour").await;
+    assert_eq!(town.store.pass_of(neighbour.id, &digest(5)).await.unwrap(), None);
+    for byte in 100..100 + u8::try_from(crate::KEPT_PASSES).unwrap() {
+        town.store.remember_pass(tool.id, &digest(byte), run).await.unwrap();
+    }
+    assert_eq!(town.store.pass_of(tool.id, &digest(5)).await.unwrap(), None, "the oldest is given up");
+
+    assert!(town.store.idle_builds().await.unwrap().is_empty(), "a run is open");
+    for kind in [StepKind::Plan, StepKind::Build, StepKind::Release, StepKind::Deploy] {
+        town.walk(run, kind).await;
+    }
+    let idle = town.store.idle_builds().await.unwrap();
+    let names: Vec<_> = idle.iter().map(|build| (build.ref_name.as_str(), build.for_tests)).collect();
+    assert_eq!(names, [(idea, true), (main, true)]);
+    town.store.forget_build(&crate::IdleBuild { for_tests: false, ..idle[0].clone() }).await.unwrap();
+    assert!(gone(town).await.is_empty(), "that was of another kind of build");
+    town.store.forget_build(&idle[0]).await.unwrap();
+    assert_eq!(gone(town).await, [cache]);
 }
 
 pub async fn layers_are_stored_and_held_at_once(town: &Town) {

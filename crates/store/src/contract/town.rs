@@ -63,11 +63,14 @@ impl Town {
         self.store.claim_step(&self.claiming()).await.unwrap().unwrap()
     }
 
-    /// Claims the next step, which must be this one, and ends it well.
+    /// Claims the next step, which must be this one, and ends it well. A plan finds no tests.
     pub async fn walk(&self, run: RunId, kind: StepKind) {
         let step = self.claim().await;
         assert_eq!((step.run, step.kind), (run, kind));
-        self.store.finish_step(&step.claim, &done(json!({ "kind": kind.as_str() }))).await.unwrap();
+        let no_tests = (StepKind::Test, json!({ "kind": "test" }));
+        let idle = (kind == StepKind::Plan).then_some(no_tests).into_iter().collect();
+        let outcome = Outcome::Done { outputs: json!({ "kind": kind.as_str() }), idle };
+        self.store.finish_step(&step.claim, &outcome).await.unwrap();
     }
 
     pub async fn run(&self, run: RunId) -> Run {
@@ -122,7 +125,7 @@ pub(super) fn new_release(tool: ToolId, run: RunId, image: Digest) -> NewRelease
 }
 
 pub(super) fn done(outputs: Value) -> Outcome {
-    Outcome::Done { outputs }
+    Outcome::done(outputs)
 }
 
 pub(super) fn digest(byte: u8) -> Digest {

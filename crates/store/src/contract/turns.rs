@@ -22,7 +22,7 @@ async fn queued(town: &Town, tool: &Tool, branch: &str, commit: u8) -> Recorded 
 
 fn red() -> Outcome {
     let problem = Problem::new("plan-nothing", 422, "there is nothing to build", "the tree is empty");
-    Outcome::Failed { cause: Cause::Tool, problem }
+    Outcome::failed(Cause::Tool, problem)
 }
 
 pub async fn a_queued_push_begins_when_the_run_before_it_has_ended(town: &Town) {
@@ -34,21 +34,21 @@ pub async fn a_queued_push_begins_when_the_run_before_it_has_ended(town: &Town) 
     assert_eq!((first.waits_for, second.waits_for, third.waits_for), (None, Some(1), Some(2)));
     assert_eq!(elsewhere.waits_for, None, "another branch");
     assert!(second.superseded.is_empty());
-    assert_eq!(town.states(second.run).await, "queued: blocked blocked");
+    assert_eq!(town.states(second.run).await, "queued: blocked blocked blocked");
     assert_eq!(town.run(second.run).await.waits_for, Some(1));
 
     town.walk(first.run, StepKind::Plan).await;
     town.walk(first.run, StepKind::Build).await;
     assert_eq!(town.run(first.run).await.state, RunState::Passed);
-    assert_eq!(town.states(second.run).await, "queued: ready blocked");
-    assert_eq!(town.states(third.run).await, "queued: blocked blocked");
+    assert_eq!(town.states(second.run).await, "queued: ready blocked blocked");
+    assert_eq!(town.states(third.run).await, "queued: blocked blocked blocked");
     let runs = [town.run(first.run).await, town.run(second.run).await];
     assert_eq!(runs.map(|run| run.waits_for), [None, None]);
     town.walk(second.run, StepKind::Plan).await;
     let building = town.claim().await;
     assert_eq!(building.run, second.run);
     town.store.finish_step(&building.claim, &red()).await.unwrap();
-    assert_eq!(town.states(third.run).await, "queued: ready blocked", "a red run ends as well");
+    assert_eq!(town.states(third.run).await, "queued: ready blocked blocked", "a red run ends as well");
 }
 
 pub async fn a_run_that_waits_may_be_cancelled_and_those_behind_it_go_on_waiting(town: &Town) {
@@ -157,14 +157,14 @@ pub async fn a_run_that_waits_too_long_fails_and_says_so(town: &Town) {
     // Claimed after half a day: what runs does not wait, whatever it waited before.
     let running = town.claim().await;
     assert_eq!(town.store.age_runs(half, DAY).await.unwrap(), [second.run]);
-    assert_eq!(town.states(second.run).await, "failed: failed skipped skipped skipped");
+    assert_eq!(town.states(second.run).await, "failed: failed skipped skipped skipped skipped");
     let StepState::Failed { cause, problem } = town.step(second.run, StepKind::Plan).await.state else {
         panic!()
     };
     assert_eq!((cause, problem.id.as_str()), (Cause::Timeout { seconds: DAY.as_secs() }, "run-waited"));
     town.store.finish_step(&running.claim, &done(json!(null))).await.unwrap();
     assert_eq!(town.store.age_runs(half, DAY).await.unwrap(), [first.run], "all its waiting counts");
-    assert_eq!(town.states(first.run).await, "failed: done failed skipped skipped");
+    assert_eq!(town.states(first.run).await, "failed: done failed skipped skipped skipped");
     assert!(town.store.claim_step(&town.claiming()).await.unwrap().is_none());
 }
 

@@ -182,8 +182,11 @@ impl Follower<'_> {
             }
             RunState::Passed => {
                 let branch = run.ref_name.trim_start_matches("refs/heads/");
+                let of_tests = steps.iter().find(|step| step.kind == StepKind::Test);
+                let tested = of_tests.and_then(|step| step.outputs.as_ref()?.get("runner"));
+                let good = if tested.is_some() { "passes its tests and builds" } else { "builds" };
                 self.say(format!(
-                    " passed    {branch} builds; only the production branch is deployed  ({took:.1} s)"
+                    " passed    {branch} {good}; only the production branch is deployed  ({took:.1} s)"
                 ))
                 .await;
                 None
@@ -217,7 +220,10 @@ fn sayable(text: &str) -> String {
 
 /// Rows of buildpacks and release commands, and what a build was refused; the platform's other words are summed up.
 fn shown(line: &LogLine) -> Option<String> {
-    let LogStream::Step { step: StepKind::Build | StepKind::Release, .. } = line.stream else { return None };
+    let LogStream::Step { step, .. } = line.stream else { return None };
+    if !matches!(step, StepKind::Test | StepKind::Build | StepKind::Release) {
+        return None;
+    }
     // Before it is set in: a row that draws over itself must not draw over that, and look like a line of ours.
     let text = logs::clean(&line.entry.row.bytes);
     // Said again in the step's own line, or as the reason of its failure.
@@ -225,6 +231,8 @@ fn shown(line: &LogLine) -> Option<String> {
         return None;
     }
     match line.entry.row.stream {
+        // What failed is told when the tests are over.
+        Stream::Out | Stream::Err if step == StepKind::Test => None,
         Stream::Out | Stream::Err => Some(format!("           {text}")),
         Stream::Platform
             if ["killed", "waits for space"].iter().any(|words| text.starts_with(words))
