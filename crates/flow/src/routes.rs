@@ -3,13 +3,21 @@
 use crate::{Settings, line::StationError, replicas};
 use model::ToolId;
 use router::{Backend, Control, Drained, Route, State, Table};
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use store::{ReplicaState, Store, Wanted};
 use tokio::sync::Mutex;
 
 /// Tells the router. One table at a time, each newer than the last, also across restarts.
 pub struct Routes {
     control: Control,
+    /// Where the router keeps its table.
+    kept: PathBuf,
     last: Mutex<Last>,
 }
 
@@ -22,8 +30,9 @@ struct Last {
 }
 
 impl Routes {
-    pub fn new(control: Control) -> Self {
-        Self { control, last: Mutex::default() }
+    /// `kept`: where the router keeps its table.
+    pub fn new(control: Control, kept: PathBuf) -> Self {
+        Self { control, kept, last: Mutex::default() }
     }
 
     /// Remembers whether a tool stays up; seen with the next publication.
@@ -52,7 +61,11 @@ impl Routes {
         if last.table.as_ref().is_some_and(|old| old.routes == table.routes) {
             return Ok(());
         }
-        // The clock keeps numbers rising over a restart of serve, the counter over a clock that goes back.
+        if last.table.is_none() {
+            last.generation = last.generation.max(kept_generation(&self.kept));
+        }
+        // The clock keeps numbers rising over a restart of serve; the counter, which goes on from what the router has,
+        // over a clock that goes back.
         let clock = u64::try_from(model::Timestamp::now().0).unwrap_or(0);
         table.generation = clock.max(last.generation + 1);
         let applied = self.control.apply(&table).await;
@@ -81,6 +94,12 @@ impl Routes {
         let drained = self.control.drain(copy, deadline).await;
         drained.map_err(|error| StationError::Inconsistent(format!("a copy was not drained: {error}")))
     }
+}
+
+/// The number of the table that the router has; 0 where there is none that can be read, which it then has not either.
+fn kept_generation(path: &Path) -> u64 {
+    let table = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Table>(&bytes).ok());
+    table.map_or(0, |table| table.generation)
 }
 
 async fn table(
@@ -114,4 +133,23 @@ async fn table(
         table.routes.push(Route { host, tool: tool.name.to_string(), tool_id: tool.id, state, backends });
     }
     Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock that went back while serve was restarted, as after a reboot, must not make tables of it that the router
+    /// takes for old ones.
+    #[test]
+    fn numbers_go_on_from_the_table_that_the_router_keeps() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("table.json");
+        assert_eq!(kept_generation(&path), 0);
+        let table = Table { generation: u64::MAX / 2, ..Table::default() };
+        fs::write(&path, serde_json::to_vec(&table).unwrap()).unwrap();
+        assert_eq!(kept_generation(&path), u64::MAX / 2);
+        fs::write(&path, "{").unwrap();
+        assert_eq!(kept_generation(&path), 0);
+    }
 }

@@ -77,7 +77,7 @@ async fn serve(settings: &Settings, listener: net::UnixListener, ready: fn()) ->
         store,
         runtime,
         repositories: repositories.clone(),
-        routes: Routes::new(Control::new(&paths.router_sockets())),
+        routes: Routes::new(Control::new(&paths.router_sockets()), paths.route_table()),
         paths: paths.clone(),
         settings: line_settings(settings)?,
         base,
