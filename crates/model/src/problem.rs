@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 /// One user-visible error. The same `id` appears in push output, API (as problem+json `type`, RFC 9457) and CLI.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `area-what`, for example `plan-no-program`; stable for ever.
     pub id: String,

@@ -1,5 +1,6 @@
 //! Problems as HTTP answers.
 
+use crate::wire::Refusal;
 use axum::{
     Json,
     extract::{FromRequest, FromRequestParts, Path, Query, Request, rejection::JsonRejection},
@@ -8,7 +9,6 @@ use axum::{
 };
 use model::Problem;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 
 /// A [`Problem`] on its way out: `application/problem+json` (RFC 9457, section 3).
 #[derive(Debug)]
@@ -22,12 +22,9 @@ impl From<Problem> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let Problem { id, status, title, detail, hint } = &self.0;
-        let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        // `type` is a reference relative to the platform; `id` is the same for programs that read our own type.
-        let body = json!({
-            "type": format!("/help/{id}"), "id": id, "status": status.as_u16(), "title": title, "detail": detail, "hint": hint,
-        });
+        let problem = self.0;
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = Refusal { kind: format!("/help/{}", problem.id), problem };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -5,10 +5,11 @@
 
 mod answer;
 mod asker;
+mod document;
 mod page;
 mod routes;
 mod stream;
 mod view;
 pub mod wire;
 
-pub use routes::router;
+pub use routes::{openapi, router};

@@ -7,58 +7,71 @@ mod runs;
 mod storage;
 mod tools;
 
-use crate::{answer, page};
+use crate::{answer, document, page, wire};
 use app::App;
 use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
     http::{HeaderValue, StatusCode, header},
     middleware,
-    routing::{get, post, put},
+    routing::get,
 };
-use serde_json::{Value, json};
 use std::sync::Arc;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Largest body of any request here, in bytes: nothing that people ask for is long.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The platform's own pages and API. The git door has a router of its own; merge both.
 pub fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route("/health", get(health))
-        .route("/whoami", get(identity::whoami))
-        .route("/tokens", get(identity::tokens).post(identity::issue_token))
-        .route("/tokens/{token}", axum::routing::delete(identity::revoke_token))
-        .route("/users", get(identity::users).post(identity::create_user))
-        .route("/storage", get(storage::storage))
-        .route("/storage/scrubs", post(storage::begin_scrub))
-        .route("/storage/scrubs/{number}", get(storage::scrub))
-        .route("/tools", get(tools::list).post(tools::create))
-        .route("/tools/{tool}", get(tools::status).delete(tools::delete))
-        .route("/tools/{tool}/production-branch", put(tools::set_production_branch))
-        .route("/tools/{tool}/on-new-push", put(tools::set_on_new_push))
-        .route("/tools/{tool}/quota", get(quota::show).put(quota::set))
-        .route("/tools/{tool}/stop", post(tools::stop))
-        .route("/tools/{tool}/start", post(tools::start))
-        .route("/tools/{tool}/restart", post(tools::restart))
-        .route("/tools/{tool}/members", get(tools::members))
-        .route("/tools/{tool}/members/{user}", put(tools::add_member).delete(tools::remove_member))
-        .route("/tools/{tool}/runs", get(runs::list))
-        .route("/tools/{tool}/runs/{number}", get(runs::show))
-        .route("/tools/{tool}/runs/{number}/cancel", post(runs::cancel))
-        .route("/tools/{tool}/runs/{number}/retry", post(runs::retry))
-        .route("/tools/{tool}/runs/{number}/log", get(logs::run_log))
-        .route("/tools/{tool}/releases", get(runs::releases))
-        .route("/tools/{tool}/rollback", post(runs::roll_back))
-        .route("/tools/{tool}/logs", get(logs::logs))
-        .layer(middleware::map_response(uncached));
+    let (api, document) = api().split_for_parts();
+    let document = Json(document::finished(document));
     Router::new()
         .route("/", get(page::root))
-        .nest("/api/v1", api)
+        .merge(api.layer(middleware::map_response(uncached)))
+        .route(document::PATH, get(async move || document))
         .fallback(answer::nothing_here)
         .method_not_allowed_fallback(answer::wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app)
+}
+
+/// What [`router`] answers beneath `/api/v1`, as `OpenAPI` 3.1 describes it.
+pub fn openapi() -> OpenApi {
+    document::finished(api().into_openapi())
+}
+
+/// Each path stands with its handler; what is not in the document does not answer.
+fn api() -> OpenApiRouter<Arc<App>> {
+    let operations = OpenApiRouter::new()
+        .routes(routes!(health))
+        .routes(routes!(identity::whoami))
+        .routes(routes!(identity::tokens, identity::issue_token))
+        .routes(routes!(identity::revoke_token))
+        .routes(routes!(identity::users, identity::create_user))
+        .routes(routes!(storage::storage))
+        .routes(routes!(storage::begin_scrub))
+        .routes(routes!(storage::scrub))
+        .routes(routes!(tools::list, tools::create))
+        .routes(routes!(tools::status, tools::delete))
+        .routes(routes!(tools::set_production_branch))
+        .routes(routes!(tools::set_on_new_push))
+        .routes(routes!(quota::show, quota::set))
+        .routes(routes!(tools::stop))
+        .routes(routes!(tools::start))
+        .routes(routes!(tools::restart))
+        .routes(routes!(tools::members))
+        .routes(routes!(tools::add_member, tools::remove_member))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::show))
+        .routes(routes!(runs::cancel))
+        .routes(routes!(runs::retry))
+        .routes(routes!(logs::run_log))
+        .routes(routes!(runs::releases))
+        .routes(routes!(runs::roll_back))
+        .routes(routes!(logs::logs));
+    OpenApiRouter::new().nest("/api/v1", operations)
 }
 
 /// Answers depend on who asks: no cache on the way may keep them.
@@ -67,9 +80,17 @@ async fn uncached(mut response: axum::response::Response) -> axum::response::Res
     response
 }
 
-/// For whoever watches the platform: it answers, so it lives. Says nothing else to nobody.
-async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// Whether the platform answers
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "health",
+    tag = "platform",
+    responses((status = 200, description = "It answers, so it lives", body = wire::Health)),
+    security(())
+)]
+async fn health() -> Json<wire::Health> {
+    Json(wire::Health { status: "ok".to_owned() })
 }
 
 /// What a verb without an answer answers.

@@ -5,15 +5,34 @@
 use model::{LogStream, Problem, ProcessType, Role, ToolName, run::OnNewPush};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Any error (`application/problem+json`, RFC 9457, section 3.1).
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Refusal {
+    /// Relative to the platform's address; `/help/<id>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(flatten)]
+    pub problem: Problem,
+}
+
+/// `GET /health`
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`
+    pub status: String,
+}
 
 /// `GET /whoami`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Identity {
     pub user: String,
     /// May see and stop every tool of this platform.
     pub operator: bool,
     /// Set when the token reaches this one tool only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     pub only_tool: Option<ToolName>,
     /// The token that was shown, by its id.
     pub token: String,
@@ -25,7 +44,7 @@ pub struct Identity {
 }
 
 /// `POST /tokens`: a further token of the same user.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for, as its owner will recognise it: `git on laptop`.
@@ -33,14 +52,14 @@ pub struct NewToken {
 }
 
 /// The answer to [`NewToken`]: the only time that the token is shown.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct IssuedToken {
     pub id: String,
     pub token: String,
 }
 
 /// `GET /tokens`: one token of the asker. Its text is never shown again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {
     pub id: String,
     pub label: String,
@@ -53,27 +72,27 @@ pub struct Token {
 }
 
 /// `GET /tokens`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tokens {
     pub tokens: Vec<Token>,
 }
 
 /// `POST /users`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     pub name: String,
 }
 
 /// The answer to [`NewUser`]: a user, and the token to hand to them.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedUser {
     pub user: User,
     pub token: String,
 }
 
 /// One user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct User {
     pub name: String,
     pub operator: bool,
@@ -81,20 +100,20 @@ pub struct User {
 }
 
 /// `GET /users`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Users {
     pub users: Vec<User>,
 }
 
 /// `PUT /tools/{tool}/members/{user}`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMember {
     pub role: Role,
 }
 
 /// One member of a tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Member {
     pub user: String,
     pub role: Role,
@@ -102,20 +121,20 @@ pub struct Member {
 }
 
 /// `GET /tools/{tool}/members`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Members {
     pub members: Vec<Member>,
 }
 
 /// `POST /tools`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTool {
     pub name: String,
 }
 
 /// `PUT /tools/{tool}/production-branch`, answered with the [`Tool`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductionBranch {
     /// Without `refs/heads/`; it need not exist yet.
@@ -123,7 +142,7 @@ pub struct ProductionBranch {
 }
 
 /// `PUT /tools/{tool}/on-new-push`, answered with the [`Tool`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewPushRule {
     /// `supersede` or `queue`; null: as the platform is set.
@@ -131,7 +150,7 @@ pub struct NewPushRule {
 }
 
 /// `GET /tools/{tool}/quota`: its storage in bytes. What two kinds share counts for the first of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Quota {
     pub used_bytes: u64,
     pub limit_bytes: u64,
@@ -145,7 +164,7 @@ pub struct Quota {
 }
 
 /// `PUT /tools/{tool}/quota`, answered with the [`Quota`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewQuota {
     /// Null: as the platform is set.
@@ -153,9 +172,10 @@ pub struct NewQuota {
 }
 
 /// One tool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tool {
     pub id: String,
+    #[schema(value_type = String)]
     pub name: ToolName,
     /// Where it answers when it is live.
     pub url: String,
@@ -176,13 +196,13 @@ pub struct Tool {
 }
 
 /// `GET /tools`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Tools {
     pub tools: Vec<Tool>,
 }
 
 /// `GET /tools/{tool}`: the tool and what it is doing now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     pub tool: Tool,
     /// One word: `live`, `starting`, `failing`, `stopped`, `empty`.
@@ -198,18 +218,20 @@ pub struct Status {
 }
 
 /// What an environment serves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CurrentRelease {
     pub number: u64,
     pub commit: String,
     /// Process type to image digest.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub processes: BTreeMap<ProcessType, String>,
     pub created: String,
 }
 
 /// One copy of a process.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Replica {
+    #[schema(value_type = String)]
     pub process: ProcessType,
     pub release: u64,
     /// `starting`, `healthy`, `draining`, `ended`.
@@ -218,7 +240,7 @@ pub struct Replica {
 }
 
 /// One run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
     pub number: u64,
     /// `queued`, `running`, `live`, `passed`, `failed`, `cancelled`, `superseded`.
@@ -252,7 +274,7 @@ pub struct Run {
 }
 
 /// One step of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     pub name: String,
     /// `blocked`, `ready`, `running`, `done`, `failed`, `skipped`, `cancelled`.
@@ -309,18 +331,19 @@ pub struct TestCase {
 }
 
 /// `GET /tools/{tool}/runs`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Runs {
     pub runs: Vec<Run>,
 }
 
 /// One release: what was, is or could be live.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Release {
     pub number: u64,
     pub run: u64,
     pub commit: String,
     /// Process type to image digest.
+    #[schema(value_type = BTreeMap<String, String>)]
     pub processes: BTreeMap<ProcessType, String>,
     /// `made`, `deployed`, `failed`, `removed`.
     pub state: String,
@@ -333,7 +356,7 @@ pub struct Release {
 }
 
 /// `GET /tools/{tool}/releases`
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Releases {
     pub releases: Vec<Release>,
     /// What was live when, newest first.
@@ -342,7 +365,7 @@ pub struct Releases {
 }
 
 /// One entry of production's history: a release became live.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Deployment {
     pub release: u64,
     pub at: String,
@@ -358,7 +381,7 @@ pub struct Deployment {
 }
 
 /// `POST /tools/{tool}/rollback`
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRollback {
     /// Absent: what was live before the present release was deployed.
@@ -367,7 +390,7 @@ pub struct NewRollback {
 }
 
 /// The answer to [`NewRollback`]: it is on disk and goes on as a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Rollback {
     pub run: Run,
     /// What will be live.
@@ -381,8 +404,9 @@ pub struct Rollback {
 }
 
 /// One line of a log answer (`application/x-ndjson`). An empty line says only that the connection is alive.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogRow {
+    #[schema(value_type = String)]
     pub stream: LogStream,
     /// Byte position of the row in its stream, for ever.
     pub offset: u64,
@@ -399,7 +423,7 @@ pub struct LogRow {
 }
 
 /// `GET /storage`: what is stored, for operators.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Storage {
     pub layers: u64,
     /// Of the layers' directories, and of their blobs.
@@ -423,7 +447,7 @@ pub struct Storage {
 }
 
 /// `POST /storage/scrubs`, `GET /storage/scrubs/{number}`: one pass over everything that is stored.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Scrub {
     pub number: u64,
     pub began: String,
@@ -438,7 +462,7 @@ pub struct Scrub {
 }
 
 /// Something that was not as it should be.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Damage {
     /// A layer's diffID or a blob's digest.
     pub subject: String,

@@ -10,6 +10,14 @@ use app::App;
 use axum::{Json, extract::State, http::StatusCode};
 use std::sync::Arc;
 
+/// Who the token belongs to
+#[utoipa::path(
+    get,
+    path = "/whoami",
+    operation_id = "whoami",
+    tag = "people",
+    responses((status = 200, description = "Whose token it is", body = wire::Identity))
+)]
 pub(super) async fn whoami(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -17,11 +25,28 @@ pub(super) async fn whoami(
     Ok(Json(view::identity(&app.whoami(&asker.0).await?)))
 }
 
+/// List your tokens
+#[utoipa::path(
+    get,
+    path = "/tokens",
+    operation_id = "tokens",
+    tag = "people",
+    responses((status = 200, description = "Your tokens, without their texts", body = wire::Tokens))
+)]
 pub(super) async fn tokens(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<wire::Tokens>, Refused> {
     let tokens = app.tokens(&asker.0).await?;
     Ok(Json(wire::Tokens { tokens: tokens.iter().map(view::token).collect() }))
 }
 
+/// Make a further token
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    operation_id = "issue_token",
+    tag = "people",
+    request_body = wire::NewToken,
+    responses((status = 201, description = "The token; its text is shown this once", body = wire::IssuedToken))
+)]
 pub(super) async fn issue_token(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -32,7 +57,15 @@ pub(super) async fn issue_token(
     Ok((StatusCode::CREATED, Json(issued)))
 }
 
-/// `current`: the one that was shown.
+/// Revoke a token
+#[utoipa::path(
+    delete,
+    path = "/tokens/{token}",
+    operation_id = "revoke_token",
+    tag = "people",
+    params(("token" = String, Path, description = "Its id, or `current`: the one that is shown")),
+    responses((status = 204, description = "It opens nothing any more"))
+)]
 pub(super) async fn revoke_token(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -42,11 +75,28 @@ pub(super) async fn revoke_token(
     Ok(Done::NO_CONTENT)
 }
 
+/// List users (operators)
+#[utoipa::path(
+    get,
+    path = "/users",
+    operation_id = "users",
+    tag = "people",
+    responses((status = 200, description = "All users", body = wire::Users))
+)]
 pub(super) async fn users(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<wire::Users>, Refused> {
     let users = app.users(&asker.0).await?;
     Ok(Json(wire::Users { users: users.iter().map(view::user).collect() }))
 }
 
+/// Make a user (operators)
+#[utoipa::path(
+    post,
+    path = "/users",
+    operation_id = "create_user",
+    tag = "people",
+    request_body = wire::NewUser,
+    responses((status = 201, description = "The user and a token to hand over; it is shown this once", body = wire::CreatedUser))
+)]
 pub(super) async fn create_user(
     State(app): State<Arc<App>>,
     asker: Asker,

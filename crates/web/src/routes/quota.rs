@@ -21,6 +21,15 @@ fn view(usage: &Usage) -> wire::Quota {
     }
 }
 
+/// A tool's storage and what it may use
+#[utoipa::path(
+    get,
+    path = "/tools/{tool}/quota",
+    operation_id = "show_quota",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 200, description = "Bytes", body = wire::Quota))
+)]
 pub(super) async fn show(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -29,6 +38,16 @@ pub(super) async fn show(
     Ok(Json(view(&app.usage(&asker.0, &tool).await?)))
 }
 
+/// Set what a tool may store (operators)
+#[utoipa::path(
+    put,
+    path = "/tools/{tool}/quota",
+    operation_id = "set_quota",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    request_body = wire::NewQuota,
+    responses((status = 200, description = "Bytes", body = wire::Quota))
+)]
 pub(super) async fn set(
     State(app): State<Arc<App>>,
     asker: Asker,

@@ -9,6 +9,14 @@ use app::App;
 use axum::{Json, extract::State, http::StatusCode};
 use std::sync::Arc;
 
+/// What is stored (operators)
+#[utoipa::path(
+    get,
+    path = "/storage",
+    operation_id = "storage",
+    tag = "platform",
+    responses((status = 200, description = "What the disk holds", body = wire::Storage))
+)]
 pub(super) async fn storage(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -16,6 +24,14 @@ pub(super) async fn storage(
     Ok(Json(view::storage(&app.storage(&asker.0).await?)))
 }
 
+/// Read everything that is stored and compare it with its digests (operators)
+#[utoipa::path(
+    post,
+    path = "/storage/scrubs",
+    operation_id = "begin_scrub",
+    tag = "platform",
+    responses((status = 202, description = "It has begun", body = wire::Scrub))
+)]
 pub(super) async fn begin_scrub(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -23,6 +39,15 @@ pub(super) async fn begin_scrub(
     Ok((StatusCode::ACCEPTED, Json(view::scrub(&app.begin_scrub(&asker.0).await?))))
 }
 
+/// How a scrub goes (operators)
+#[utoipa::path(
+    get,
+    path = "/storage/scrubs/{number}",
+    operation_id = "scrub",
+    tag = "platform",
+    params(("number" = u64, Path, description = "The scrub's number")),
+    responses((status = 200, description = "What it has found so far", body = wire::Scrub))
+)]
 pub(super) async fn scrub(
     State(app): State<Arc<App>>,
     asker: Asker,

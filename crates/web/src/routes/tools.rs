@@ -10,11 +10,28 @@ use app::App;
 use axum::{Json, extract::State, http::StatusCode};
 use std::sync::Arc;
 
+/// List the tools that you may see
+#[utoipa::path(
+    get,
+    path = "/tools",
+    operation_id = "list_tools",
+    tag = "tools",
+    responses((status = 200, description = "Tools by name", body = wire::Tools))
+)]
 pub(super) async fn list(State(app): State<Arc<App>>, asker: Asker) -> Result<Json<wire::Tools>, Refused> {
     let tools = app.tools(&asker.0).await?;
     Ok(Json(wire::Tools { tools: tools.iter().map(|tool| view::tool(&app, tool)).collect() }))
 }
 
+/// Make a tool
+#[utoipa::path(
+    post,
+    path = "/tools",
+    operation_id = "create_tool",
+    tag = "tools",
+    request_body = wire::NewTool,
+    responses((status = 201, description = "The tool; you are its owner", body = wire::Tool))
+)]
 pub(super) async fn create(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -24,6 +41,15 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(view::tool(&app, &tool))))
 }
 
+/// A tool and what it is doing now
+#[utoipa::path(
+    get,
+    path = "/tools/{tool}",
+    operation_id = "show_tool",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 200, description = "The tool", body = wire::Status))
+)]
 pub(super) async fn status(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -32,6 +58,15 @@ pub(super) async fn status(
     Ok(Json(view::status(&app, &app.status(&asker.0, &tool).await?)))
 }
 
+/// Delete a tool with its code, releases and logs
+#[utoipa::path(
+    delete,
+    path = "/tools/{tool}",
+    operation_id = "delete_tool",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 204, description = "It is gone"))
+)]
 pub(super) async fn delete(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -41,6 +76,16 @@ pub(super) async fn delete(
     Ok(Done::NO_CONTENT)
 }
 
+/// Say which branch is deployed
+#[utoipa::path(
+    put,
+    path = "/tools/{tool}/production-branch",
+    operation_id = "set_production_branch",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    request_body = wire::ProductionBranch,
+    responses((status = 200, description = "The tool", body = wire::Tool))
+)]
 pub(super) async fn set_production_branch(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -51,6 +96,16 @@ pub(super) async fn set_production_branch(
     Ok(Json(view::tool(&app, &tool)))
 }
 
+/// Say what a push does to earlier runs of its branch
+#[utoipa::path(
+    put,
+    path = "/tools/{tool}/on-new-push",
+    operation_id = "set_on_new_push",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    request_body = wire::NewPushRule,
+    responses((status = 200, description = "The tool", body = wire::Tool))
+)]
 pub(super) async fn set_on_new_push(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -61,7 +116,15 @@ pub(super) async fn set_on_new_push(
     Ok(Json(view::tool(&app, &tool)))
 }
 
-/// What was asked for is on disk; the processes follow within a moment.
+/// Stop a tool until it is started
+#[utoipa::path(
+    post,
+    path = "/tools/{tool}/stop",
+    operation_id = "stop_tool",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 202, description = "It is on disk; the processes follow within a moment"))
+)]
 pub(super) async fn stop(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -71,6 +134,15 @@ pub(super) async fn stop(
     Ok(Done::ACCEPTED)
 }
 
+/// Start a stopped tool
+#[utoipa::path(
+    post,
+    path = "/tools/{tool}/start",
+    operation_id = "start_tool",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 202, description = "It is on disk; the processes follow within a moment"))
+)]
 pub(super) async fn start(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -80,6 +152,15 @@ pub(super) async fn start(
     Ok(Done::ACCEPTED)
 }
 
+/// Replace the running copies by new ones
+#[utoipa::path(
+    post,
+    path = "/tools/{tool}/restart",
+    operation_id = "restart_tool",
+    tag = "tools",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 202, description = "It is on disk; the processes follow within a moment"))
+)]
 pub(super) async fn restart(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -89,6 +170,15 @@ pub(super) async fn restart(
     Ok(Done::ACCEPTED)
 }
 
+/// List a tool's members
+#[utoipa::path(
+    get,
+    path = "/tools/{tool}/members",
+    operation_id = "members",
+    tag = "members",
+    params(("tool" = String, Path, description = "The tool's name")),
+    responses((status = 200, description = "Members", body = wire::Members))
+)]
 pub(super) async fn members(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -98,6 +188,16 @@ pub(super) async fn members(
     Ok(Json(wire::Members { members: members.iter().map(view::member).collect() }))
 }
 
+/// Add a member, or change a role
+#[utoipa::path(
+    put,
+    path = "/tools/{tool}/members/{user}",
+    operation_id = "add_member",
+    tag = "members",
+    params(("tool" = String, Path, description = "The tool's name"), ("user" = String, Path, description = "The user's name")),
+    request_body = wire::NewMember,
+    responses((status = 204, description = "It is so now"))
+)]
 pub(super) async fn add_member(
     State(app): State<Arc<App>>,
     asker: Asker,
@@ -108,6 +208,15 @@ pub(super) async fn add_member(
     Ok(Done::NO_CONTENT)
 }
 
+/// Remove a member
+#[utoipa::path(
+    delete,
+    path = "/tools/{tool}/members/{user}",
+    operation_id = "remove_member",
+    tag = "members",
+    params(("tool" = String, Path, description = "The tool's name"), ("user" = String, Path, description = "The user's name")),
+    responses((status = 204, description = "No member any more"))
+)]
 pub(super) async fn remove_member(
     State(app): State<Arc<App>>,
     asker: Asker,

@@ -5,6 +5,7 @@
 extern crate windlass_web as web;
 
 mod answers;
+mod document;
 mod door;
 mod rights;
 #[path = "../../../app/tests/app/world.rs"]
