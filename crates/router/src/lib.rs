@@ -7,6 +7,7 @@
 mod access;
 mod body;
 pub mod control;
+mod early;
 mod file;
 #[doc(hidden)]
 pub mod fuzzing;

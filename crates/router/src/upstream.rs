@@ -2,16 +2,17 @@
 
 use crate::{
     body::{Activity, Body},
+    early::Early,
     underway::{Cut, Passage},
 };
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{
     io,
     net::SocketAddr,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use thiserror::Error;
@@ -132,6 +133,7 @@ pub(crate) async fn exchange(
     patience: Duration,
     severed: Arc<Notify>,
 ) -> Result<Response<Incoming>, Failure> {
+    let (connection, tunnel) = Early::new(connection);
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(connection)).await.map_err(Failure::Broken)?;
     let is_cut = cut.clone();
@@ -150,7 +152,11 @@ pub(crate) async fn exchange(
         let left = patience.saturating_sub(activity.idle());
         match timeout(left, &mut answer).await {
             Ok(Err(error)) if activity.is_broken() => return Err(Failure::Request(error)),
-            Ok(answer) => return answer.map_err(broken),
+            Ok(answer) => {
+                let answer = answer.map_err(broken)?;
+                tunnel.store(answer.status() == StatusCode::SWITCHING_PROTOCOLS, Ordering::Relaxed);
+                return Ok(answer);
+            }
             Err(_) if activity.idle() >= patience => return Err(Failure::Slow),
             // The request's body has moved meanwhile.
             Err(_) => {}

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 /// A [`Problem`] on its way out: `application/problem+json` (RFC 9457, section 3).
 #[derive(Debug)]
-pub(crate) struct Refused(pub(crate) Problem);
+pub struct Refused(pub Problem);
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Self {

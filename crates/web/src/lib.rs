@@ -12,4 +12,5 @@ mod stream;
 mod view;
 pub mod wire;
 
+pub use answer::Refused;
 pub use routes::{openapi, router};

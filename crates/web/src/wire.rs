@@ -48,6 +48,7 @@ pub struct Identity {
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What it is for, as its owner will recognise it: `git on laptop`.
+    #[schema(min_length = 1, max_length = 80, pattern = r"^[^\x00-\x1f]*[^\x00-\x20][^\x00-\x1f]*$")]
     pub label: String,
 }
 
@@ -81,6 +82,7 @@ pub struct Tokens {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
+    #[schema(min_length = 2, max_length = 40, pattern = r"^[a-z][a-z0-9._-]*$")]
     pub name: String,
 }
 
@@ -130,6 +132,8 @@ pub struct Members {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewTool {
+    /// Becomes part of the tool's URL.
+    #[schema(min_length = 2, max_length = 30, pattern = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
     pub name: String,
 }
 

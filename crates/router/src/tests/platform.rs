@@ -72,6 +72,35 @@ fn a_question_whose_answer_was_lost_is_asked_again_and_a_command_is_not() {
 }
 
 #[test]
+fn a_refusal_that_comes_before_the_question_has_ended_is_heard() {
+    let world = World::new();
+    let listener = UnixListener::bind(world.paths.serve_socket()).unwrap();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            read_head(&mut stream);
+            let _ = stream
+                .write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+        }
+    });
+    // More than fits between the two: the router is still sending when nobody hears it any more.
+    let length = 8 << 20;
+    let head = format!("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+    let question = &[head.as_bytes(), &vec![b'x'; length]].concat();
+    // Which of the two comes first differs.
+    for _ in 0..8 {
+        let mut stream = world.connect();
+        thread::scope(|scope| {
+            let mut sending = stream.try_clone().unwrap();
+            // Ends early when the router has heard the answer and closes.
+            scope.spawn(move || sending.write_all(question).map_err(drop));
+            let answer = read_head(&mut stream);
+            assert_eq!(status(&answer), "401", "{answer}");
+            drop(stream);
+        });
+    }
+}
+
+#[test]
 fn a_platform_that_stays_away_is_told_as_such() {
     let restart = Duration::from_secs(2);
     let world = World::with_patience(Patience { platform_restart: restart, ..PATIENCE });

@@ -5,7 +5,7 @@
 //! others (a bastion host, a university) can lock them out.
 
 use axum::{
-    Json, Router,
+    Router,
     extract::{Request, State},
     http::{StatusCode, header},
     middleware::{Next, from_fn_with_state},
@@ -89,11 +89,7 @@ fn slow_down(left: Duration) -> Response {
         format!("the token is not valid, and {MAX_WRONG} others before it were not either"),
     )
     .hint(format!("wait {seconds} s, then run `windlass login`; a valid token is taken at once"));
-    let headers = [
-        (header::RETRY_AFTER, seconds.to_string()),
-        (header::CONTENT_TYPE, "application/problem+json".to_owned()),
-    ];
-    (StatusCode::TOO_MANY_REQUESTS, headers, Json(problem)).into_response()
+    ([(header::RETRY_AFTER, seconds.to_string())], web::Refused(problem)).into_response()
 }
 
 #[cfg(test)]
