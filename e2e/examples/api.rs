@@ -1,5 +1,5 @@
 //! `make api`: schemathesis asks the real API everything that its document allows and much that it forbids, as each kind
-//! of person, and compares the answers with the document. Not part of the default lane: it needs a program from PyPI and
+//! of person, and compares the answers with the document. Not part of the default lane: it needs a program from `PyPI` and
 //! some minutes.
 
 #![expect(clippy::unwrap_used, reason = "a story that panics is a story that failed")]
