@@ -301,7 +301,7 @@ pub struct Step {
 }
 
 /// What the tests of a source came to. Numbers are there when their runner says them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Tests {
     /// `pytest`, `unittest`, or the program that was started.
     pub runner: String,
@@ -322,7 +322,7 @@ pub struct Tests {
 }
 
 /// One test that failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TestCase {
     pub name: String,
     /// Relative to the source's root.
