@@ -206,7 +206,7 @@ fn purge(_: &Given, machine: &mut Machine) -> Result<String> {
 
 /// Prints what a platform left running, and nothing when that is nothing.
 const LEFT_RUNNING: &str = "\
-systemctl list-units --all --no-legend 'windlass*.service' 'windlass*.socket' 'windlass.target' 'wl0-*' | grep -v not-found || true
+systemctl list-units --no-legend --state=active,activating,deactivating,failed 'windlass*.service' 'windlass*.socket' windlass.target 'wl0-*'
 pgrep -a windlass || true
 ls -d /sys/fs/cgroup/windlass.slice/windlass-tools.slice/*.scope 2>/dev/null || true
 ip -brief link | grep wl0 || true
