@@ -9,10 +9,13 @@ pub mod base;
 pub mod fuzzing;
 mod gzip;
 mod image;
+#[cfg(test)]
+mod kills;
 mod limits;
 mod maintenance;
 mod reader;
 mod scrub;
+mod step;
 mod store;
 mod trash;
 mod tree;

@@ -8,6 +8,7 @@ mod work;
 use crate::{
     gzip::{BlobWriter, Hashed, Tee, decompress, peek_gzip},
     limits::UnpackLimits,
+    step,
     tree::{Tree, TreeError},
     unpack::{Profile, UnpackError, unpack},
     writer::{LayerWriter, PublishError, WriteError, write_layer},
@@ -250,8 +251,10 @@ impl Store {
         let content: &mut dyn Read = if gzip { &mut decompress(tee) } else { &mut { tee } };
         let mut hashed = Hashed { input: content, hash: Sha256::new() };
         let counts = unpack(&mut hashed, work.make_tree()?, Profile::Layer, limits)?;
+        step::passed("a tree is unpacked");
         let diff_id = DiffId(Digest::from_bytes(hashed.hash.finalize().into()));
         let blob = blob.finish().map_err(failed)?;
+        step::passed("a blob is written");
         let published = Published {
             diff_id,
             blob_digest: blob.digest,
@@ -261,6 +264,7 @@ impl Store {
         };
         self.commit_blob(new_blob, &blob.file, &blob.digest)?;
         work.write_meta(&Meta { normaliser: NORMALISER, published: published.clone() })?;
+        step::passed("a layer's notes are written");
         Ok(Prepared { work, published })
     }
 
@@ -268,10 +272,12 @@ impl Store {
         self.sync_prepared(&prepared)?;
         let Prepared { work, published } = prepared;
         let path = self.paths.layer(&published.diff_id);
+        step::passed("a layer is on disk");
         let name = format!("sha256-{}", published.diff_id.hex());
         match renameat_with(CWD, work.path(), &self.layers, &name, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 work.keep();
+                step::passed("a layer has its name");
                 sync(&self.layers, &path)?;
             }
             // Somebody else published the same layer meanwhile: ours goes.
@@ -296,15 +302,20 @@ impl Store {
     /// Puts a layer in the place of one of this name; what was there is kept for those who run on it.
     pub(crate) fn replace(&self, diff_id: &DiffId, prepared: Prepared) -> Result<(), StoreError> {
         let path = self.paths.layer(diff_id);
-        self.sync_prepared(&prepared)?;
-        match renameat_with(CWD, prepared.work.path(), CWD, &path, RenameFlags::EXCHANGE) {
-            Ok(()) => {
-                self.sync_layers()?;
-                self.keep_replaced(prepared.work.path(), diff_id)
-            }
-            Err(Errno::NOENT) => self.commit(prepared).map(drop),
-            Err(errno) => Err(system("replace", &path, errno.into())),
+        if !path.exists() {
+            return self.commit(prepared).map(drop);
         }
+        self.sync_prepared(&prepared)?;
+        // The new one goes first to where the old one is kept: were they exchanged in `.new`, a kill would leave there
+        // what tools run on, to be swept away under them.
+        let aside = self.place_to_keep(diff_id)?;
+        std::fs::rename(prepared.work.path(), &aside).map_err(|e| system("set aside", &path, e))?;
+        prepared.work.keep();
+        step::passed("a new layer lies where old ones are kept");
+        renameat_with(CWD, &aside, CWD, &path, RenameFlags::EXCHANGE)
+            .map_err(|errno| system("replace", &path, errno.into()))?;
+        step::passed("a layer is replaced");
+        self.sync_layers()
     }
 
     pub(crate) fn commit_blob(&self, new: NewBlob, file: &File, digest: &Digest) -> Result<(), StoreError> {
@@ -320,6 +331,7 @@ impl Store {
         match renameat_with(&self.blobs, new.name(), &directory, &hex, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 new.keep();
+                step::passed("a blob has its name");
                 sync(&directory, &path)
             }
             // The same bytes are there already. Ours take their place: a new time tells whoever removes blobs that
@@ -329,6 +341,7 @@ impl Store {
                 renameat_with(&self.blobs, new.name(), &directory, &hex, RenameFlags::empty())
                     .map_err(failed)?;
                 new.keep();
+                step::passed("a blob has taken another's name");
                 sync(&directory, &path)
             }
             Err(errno) => Err(failed(errno)),

@@ -3,13 +3,16 @@
 //!
 //! A directory that was made anew while tools ran on it lies in `layers/.replaced` until the last of them has ended.
 
-use crate::store::{Store, StoreError};
+use crate::{
+    step,
+    store::{Store, StoreError},
+};
 use model::DiffId;
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
 };
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const TRASH: &str = ".trash";
 const REPLACED: &str = ".replaced";
@@ -29,6 +32,7 @@ impl Store {
         let from = self.paths.layer(diff_id);
         match renameat_with(CWD, &from, CWD, self.place_in(area, diff_id)?, RenameFlags::NOREPLACE) {
             Ok(()) => {
+                step::passed("a layer's name is taken away");
                 // A name must not come back after a power cut: its row is forgotten next.
                 self.sync_layers()?;
                 Ok(true)
@@ -46,10 +50,9 @@ impl Store {
         Ok(parent.join(name))
     }
 
-    /// Moves what a repair took out of a layer's place beside the others that were replaced.
-    pub(crate) fn keep_replaced(&self, old: &Path, diff_id: &DiffId) -> Result<(), StoreError> {
-        let to = self.place_in(REPLACED, diff_id)?;
-        std::fs::rename(old, &to).map_err(|e| super::store::system("set aside", old, e))
+    /// A free place for what a repair takes out of a layer's place.
+    pub(crate) fn place_to_keep(&self, diff_id: &DiffId) -> Result<PathBuf, StoreError> {
+        self.place_in(REPLACED, diff_id)
     }
 
     /// Removes everything in the trash; gives how many trees that were.
@@ -59,6 +62,7 @@ impl Store {
             std::fs::remove_dir_all(entry.path())
                 .map_err(|e| super::store::system("remove", &entry.path(), e))?;
             removed += 1;
+            step::passed("a tree of the trash is removed");
         }
         Ok(removed)
     }

@@ -4,6 +4,7 @@ use super::pace::Pace;
 use crate::{
     gzip::BlobWriter,
     limits::UnpackLimits,
+    step,
     store::{NewBlob, Store, StoreError, system},
     writer::{LayerWriter, WriteError, write_layer},
 };
@@ -24,7 +25,10 @@ impl Store {
         let path = self.paths.blob(blob);
         match fs::rename(&path, area.join(blob.hex())) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(system("take away", &path, error)),
-            _ => Ok(()),
+            _ => {
+                step::passed("a damaged blob's name is taken away");
+                Ok(())
+            }
         }
     }
 
@@ -75,6 +79,7 @@ impl Store {
         if filled.is_err() || written.digest != *blob {
             return Ok(false);
         }
+        step::passed("a blob is made anew");
         self.commit_blob(new, &written.file, blob)?;
         Ok(true)
     }
