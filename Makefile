@@ -7,7 +7,7 @@ VERSIONS ?= 12 13
 TARGET ?=
 SUITE ?=
 
-.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance test-vm api
+.PHONY: help run test soak git-large setup build check clean bench chaos fuzz audit clients deb conformance test-vm api idle
 
 help: ## print this menu
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -25,6 +25,9 @@ soak: ## two hundred pushes of two tools by four clients at once; prints what ca
 git-large: ## pushes of a million files, a million refs, 5 GiB, and of bombs; prints what they took (minutes, 6 GB of disk)
 	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
 		cargo run -p windlass-e2e --example git_large
+
+idle: ## twenty thousand idle connections to the router: what they cost, and who is held up
+	@cargo test -p windlass-router --lib -- --ignored --nocapture twenty_thousand
 
 setup: ## install what is missing from Debian
 	@tools/setup.sh

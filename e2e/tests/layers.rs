@@ -2,7 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests: they fail by panicking")]
 
-use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    process::Command,
+};
 use testkit::{Tool, World, wait_for};
 
 const HURRIED: &str = "[releases]\nkeep = 2\n[storage]\ncollect_seconds = 1\n";
@@ -67,6 +75,7 @@ fn old_releases_go_with_their_layers_and_the_live_one_survives_every_kill() {
         assert_eq!(tool.cli(&["tools", "delete", "hello", "--yes"]).status, 0);
     }
     wait_for("the end of the deleted tool's layers", || layers(&world) == base);
+    rows_and_directories_agree(&world);
     // One that no row knows, as a killed build leaves it.
     let orphan = world.data.join(format!("layers/sha256-{}", "0".repeat(64)));
     fs::create_dir(&orphan).unwrap();
@@ -102,6 +111,24 @@ fn blob_of(world: &World, layer: &Path) -> std::path::PathBuf {
     world.data.join("blobs/sha256").join(&digest[..2]).join(digest)
 }
 
+/// What the registry gives for a blob of `hello`'s releases.
+fn pulled(world: &World, blob: &Path) -> Vec<u8> {
+    let digest = blob.file_name().unwrap().to_str().unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", world.port)).unwrap();
+    write!(
+        stream,
+        "GET /v2/hello/release/blobs/sha256:{digest} HTTP/1.1\r\nhost: localhost:{}\r\nauthorization: Bearer {}\r\n\
+         connection: close\r\n\r\n",
+        world.port,
+        world.token()
+    )
+    .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    answer.split_off(end)
+}
+
 fn flip(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     let middle = bytes.len() / 2;
@@ -131,6 +158,8 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
         }
         assert_eq!(fs::read_to_string(&app).unwrap(), text);
         assert_eq!(waiting(&world, ".replaced"), 1);
+        let storage = world.cli(&["storage"]).text;
+        assert!(storage.contains("0 in the trash (0 MiB) · 1 replaced and still run on"), "{storage}");
         assert_eq!(tool.get("/").status, 200, "what runs goes on");
         assert_eq!(tool.cli(&["restart"]).status, 0);
 
@@ -144,12 +173,16 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
 
         // Both: nobody is given it any more, what runs goes on, and a push makes it anew.
         flip(&blob);
+        let altered = fs::read(&blob).unwrap();
+        assert!(pulled(&world, &blob) == altered, "the twin: without a scrub it is served as it lies there");
         fs::write(&app, "raise SystemExit(1)").unwrap();
         let found = world.cli(&["scrub"]);
         assert_eq!(found.status, 1, "{}", found.text);
         assert!(found.text.contains("refused") && found.text.contains("hello v1"), "{}", found.text);
         assert!(!blob.exists() && !layer.exists());
+        assert!(pulled(&world, &blob).starts_with(b"{\"errors\""), "it is served to nobody");
         assert_eq!(tool.get("/").status, 200);
+        nobody_starts_what_is_damaged(&tool);
         let storage = world.cli(&["storage"]);
         assert!(
             storage.text.contains("refused") && storage.text.contains("are kept free"),
@@ -181,7 +214,7 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
             fs::read_to_string(&said).unwrap().contains("waits for space on the platform")
         });
         assert!(push.try_wait().unwrap().is_none(), "it waits");
-        assert_eq!(world.get("hello.localhost", "/").status, 200, "what runs goes on");
+        wait_for("the page of what was live", || world.get("hello.localhost", "/").status == 200);
         push.kill().unwrap();
         push.wait().unwrap();
     }
@@ -189,6 +222,124 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
     fs::write(&settings, before).unwrap();
     world.up().unwrap();
     wait_for("the deploy of what waited", || world.get("patient.localhost", "/").status == 200);
+}
+
+/// The release whose layer was refused runs on; starting it anew, by a rollback or a start, says what it is.
+fn nobody_starts_what_is_damaged(tool: &Tool<'_>) {
+    let why = [
+        "this release cannot be started any more",
+        "was damaged on disk and could not be repaired",
+        "This is not your code's fault. Push again: an empty commit builds it anew.",
+    ];
+    say(tool, "word-2");
+    tool.push().succeeded().says("v2 healthy");
+    let back = tool.cli(&["rollback", "v1"]);
+    assert_eq!(back.status, 1, "{}", back.text);
+    for words in why {
+        assert!(back.text.contains(words), "`{words}` is not in:\n{}", back.text);
+    }
+    assert!(tool.get("/").body.contains("word-2"), "what is live stays");
+    tool.git(&["revert", "--no-edit", "HEAD"]).unwrap();
+}
+
+/// What `windlass storage` says that layers and blobs take, in bytes.
+fn stored(world: &World) -> u64 {
+    let storage: serde_json::Value = serde_json::from_str(&world.cli(&["storage", "--json"]).text).unwrap();
+    storage["tree_bytes"].as_u64().unwrap() + storage["blob_bytes"].as_u64().unwrap()
+}
+
+/// Sets the ceiling of the store, as an operator does.
+fn set_ceiling(world: &mut World, settings: &str, mebibytes: u64) {
+    world.down().unwrap();
+    let file = world.settings_file();
+    fs::write(file, format!("{settings}[storage]\nmax_mebibytes = {mebibytes}\n")).unwrap();
+    world.up().unwrap();
+}
+
+#[test]
+fn above_the_ceiling_the_oldest_caches_go_first_and_then_builds_wait() {
+    const LARGE: usize = 24 << 20;
+    let mut world = World::new();
+    let settings = fs::read_to_string(world.settings_file()).unwrap();
+    {
+        let tool = world.tool("hello", "stdlib-http");
+        tool.push().succeeded();
+        for (name, seed) in [("older", 1_u64), ("newer", 2)] {
+            // What no compressor makes smaller.
+            let noise = (0..LARGE as u64 / 8).flat_map(|at| {
+                (at ^ (seed << 40))
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    .rotate_left(29)
+                    .wrapping_mul(0xbf58_476d_1ce4_e5b9)
+                    .to_le_bytes()
+            });
+            fs::write(tool.directory.join("large"), noise.collect::<Vec<u8>>()).unwrap();
+            tool.write("name", name);
+            tool.push_ref(&format!("HEAD:refs/heads/{name}")).succeeded();
+        }
+    }
+    let holds = |world: &World, name: &str| {
+        let files = layers(world)
+            .into_iter()
+            .map(|layer| world.data.join("layers").join(layer).join("tree/workspace/name"));
+        files.filter_map(|file| fs::read_to_string(file).ok()).any(|text| text == name)
+    };
+    assert!(holds(&world, "older") && holds(&world, "newer"));
+    // Room for one of the two below nine tenths.
+    let before = stored(&world);
+    let mebibytes = (before - LARGE as u64) / 9 * 10 / (1 << 20);
+    set_ceiling(&mut world, &settings, mebibytes);
+    wait_for("the end of the older cache", || !holds(&world, "older"));
+    wait_for("room", || stored(&world) < before - LARGE as u64);
+    assert!(holds(&world, "newer"), "more was given up than had to be");
+    assert!(world.cli(&["storage"]).text.contains(&format!("{mebibytes} MiB for layers and blobs")));
+
+    // Below what has to be kept, every cache goes, what is live stays, and a push waits and says for what.
+    set_ceiling(&mut world, &settings, 1);
+    wait_for("the end of the newer cache", || !holds(&world, "newer"));
+    let said = world.data.join("said");
+    let file = fs::File::create(&said).unwrap();
+    {
+        let tool = world.tool("patient", "stdlib-http");
+        let mut push =
+            tool.push_command("main").stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        wait_for("the push's word", || {
+            let said = fs::read_to_string(&said).unwrap();
+            said.contains("waits for space on the platform: layers and blobs take")
+                && said.contains("(storage.max_mebibytes)")
+        });
+        assert!(push.try_wait().unwrap().is_none(), "it waits");
+        push.kill().unwrap();
+        push.wait().unwrap();
+    }
+    wait_for("the page of what was live", || {
+        world.get("hello.localhost", "/").body == "hello from stdlib-http\n"
+    });
+    world.down().unwrap();
+    fs::write(world.settings_file(), &settings).unwrap();
+    world.up().unwrap();
+    wait_for("the deploy of what waited", || world.get("patient.localhost", "/").status == 200);
+    rows_and_directories_agree(&world);
+}
+
+/// Every row has its directory and blob, every directory its row.
+fn rows_and_directories_agree(world: &World) {
+    let ask = "import sqlite3, sys; [print(*row) for row in sqlite3.connect(sys.argv[1]).execute('SELECT diff_id, blob FROM layers')]";
+    let output = Command::new("python3")
+        .args(["-c", ask])
+        .arg(world.data.join("db/windlass.sqlite"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut rows = BTreeSet::new();
+    for row in text.lines() {
+        let (layer, blob) = row.split_once(' ').unwrap();
+        let blob = blob.strip_prefix("sha256:").unwrap();
+        assert!(world.data.join("blobs/sha256").join(&blob[..2]).join(blob).exists(), "no blob of {row}");
+        rows.insert(layer.replace(':', "-"));
+    }
+    assert_eq!(rows, layers(world));
 }
 
 /// Layers of a release that those of its tool have in common: launcher, configuration, process types, buildpacks.

@@ -2,6 +2,8 @@
 
 use crate::{App, problems};
 use model::{Action, Actor, Problem};
+use serde::Deserialize;
+use std::path::Path;
 use store::{LayerTotals, Scrub, StoreError};
 
 /// The store's size and its disk.
@@ -9,8 +11,8 @@ use store::{LayerTotals, Scrub, StoreError};
 pub struct StorageView {
     pub totals: LayerTotals,
     /// Trees that wait to be removed, and those that a repair replaced while tools ran on them.
-    pub trashed: u64,
-    pub replaced: u64,
+    pub trashed: Lying,
+    pub replaced: Lying,
     pub disk_bytes: u64,
     pub free_bytes: u64,
     /// Files that the disk has room for; `None` where it does not count them.
@@ -18,6 +20,33 @@ pub struct StorageView {
     /// What the operator set.
     pub limits: StorageLimits,
     pub scrub: Option<Scrub>,
+}
+
+/// Layers' directories that have no name any more and are still on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lying {
+    pub trees: u64,
+    /// Of their regular files, by the layers' own notes.
+    pub bytes: u64,
+}
+
+impl Lying {
+    fn of(area: &Path) -> Self {
+        let entries = std::fs::read_dir(area).into_iter().flatten().flatten();
+        entries.fold(Self::default(), |all, entry| {
+            // One that is being removed has lost its notes, or will be gone in a moment.
+            let notes = std::fs::read(entry.path().join("meta.json")).unwrap_or_default();
+            let notes: Option<Notes> = serde_json::from_slice(&notes).ok();
+            let bytes = notes.map_or(0, |notes| notes.tree_bytes);
+            Self { trees: all.trees + 1, bytes: all.bytes.saturating_add(bytes) }
+        })
+    }
+}
+
+/// Of a layer's `meta.json` what is told here.
+#[derive(Deserialize)]
+struct Notes {
+    tree_bytes: u64,
 }
 
 /// Limits of storage as they hold.
@@ -41,13 +70,11 @@ impl App {
         let failed = |error: StoreError| problems::store("reading what is stored", &error);
         let disk = rustix::fs::statvfs(&self.paths.data)
             .map_err(|error| problems::internal("asking for the disk's size", &error))?;
-        let count = |area: &str| {
-            std::fs::read_dir(self.paths.layers().join(area)).map_or(0, |entries| entries.count() as u64)
-        };
+        let lying = |area: &str| Lying::of(&self.paths.layers().join(area));
         Ok(StorageView {
             totals: self.store.layer_totals().await.map_err(failed)?,
-            trashed: count(".trash"),
-            replaced: count(".replaced"),
+            trashed: lying(".trash"),
+            replaced: lying(".replaced"),
             disk_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
             free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
             free_files: (disk.f_files > 0).then_some(disk.f_favail),

@@ -98,19 +98,13 @@ impl Shelf {
         (names.lines().map(str::to_owned).collect(), killed)
     }
 
-    /// What lies in one of the store's areas.
-    fn lying(&self, area: &Path, prefix: &str) -> usize {
-        let entries = fs::read_dir(area).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count()
-    }
-
     /// What every start does.
     fn sweep(&self) {
         self.store.sweep_unfinished(Duration::ZERO).unwrap();
         self.store.empty_trash().unwrap();
         let layers = self.paths.layers();
-        assert_eq!(self.lying(&layers.join(".new"), "") + self.lying(&layers.join(".trash"), ""), 0);
-        assert_eq!(self.lying(&self.paths.blobs(), ".new-"), 0);
+        assert_eq!(lying(&layers.join(".new"), "") + lying(&layers.join(".trash"), ""), 0);
+        assert_eq!(lying(&self.paths.blobs(), ".new-"), 0);
     }
 
     #[track_caller]
@@ -118,6 +112,12 @@ impl Shelf {
         let checked = self.store.mend_layer(&layer.diff_id, &layer.blob_digest, 0).unwrap();
         assert_eq!((checked.outcome, checked.found), (Outcome::Whole, Vec::new()));
     }
+}
+
+/// What lies in one of the store's areas.
+fn lying(area: &Path, prefix: &str) -> usize {
+    let entries = fs::read_dir(area).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)).count()
 }
 
 fn write_app(layer: &mut LayerWriter<'_>, content: &[u8]) -> Result<(), WriteError> {
@@ -180,10 +180,12 @@ fn a_kill_after_any_step_leaves_what_is_named_whole_and_the_rest_to_be_swept() {
             assert!(killed && taken == steps[..after], "{at}: {taken:?}");
             // Whoever opens the store now sees whole layers, by the names that they have.
             let named = shelf.store.list().unwrap();
-            assert_eq!(named.len(), shelf.lying(&shelf.paths.layers(), "sha256-"), "{at}");
+            assert_eq!(named.len(), lying(&shelf.paths.layers(), "sha256-"), "{at}");
             shelf.is_whole(&neighbour);
             if what.starts_with("publish") || matches!(what, "unpack" | "collect") {
-                named.iter().for_each(|layer| shelf.is_whole(layer));
+                for layer in &named {
+                    shelf.is_whole(layer);
+                }
             }
             shelf.sweep();
             if let (Ok(tree), "mend a directory" | "refuse a layer") = (&tree, what) {

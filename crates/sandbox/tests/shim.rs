@@ -194,6 +194,14 @@ fn a_flood_of_output_stays_within_its_limit_and_the_end_is_still_told() {
 }
 
 #[test]
+fn without_its_limit_a_flood_of_output_is_kept_to_its_last_row() {
+    let limits = Limits { log_bytes: u64::MAX, ..LIMITS };
+    let kept = Kept::run(limits, &["/probe", "each", "repeat 100000 flood", "exit 3"]);
+    assert_eq!(kept.ended().status, 3);
+    assert_eq!(kept.texts(Stream::Out).len(), 100_000);
+}
+
+#[test]
 fn a_program_may_open_its_own_output_by_name() {
     let kept = Kept::run(LIMITS, &["/probe", "write", "/proc/self/fd/2", "by name"]);
     assert_eq!(kept.ended().status, 0);

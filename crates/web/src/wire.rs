@@ -435,7 +435,11 @@ pub struct Storage {
     pub blob_bytes: u64,
     /// Directories that wait to be removed, and those that a repair replaced while tools ran on them.
     pub trashed: u64,
+    #[serde(default)]
+    pub trashed_bytes: u64,
     pub replaced: u64,
+    #[serde(default)]
+    pub replaced_bytes: u64,
     pub disk_bytes: u64,
     pub free_bytes: u64,
     /// Files that the disk has room for.

@@ -188,3 +188,15 @@ fn names_chosen_by_strangers_cannot_write_to_the_terminal() {
     let text = refusal(&Tar::default().file("\u{1b}[31m/../x", b"").end());
     assert!(!text.contains('\u{1b}') && text.contains("\\u{1b}"), "{text}");
 }
+
+#[test]
+fn without_its_limits_a_tar_of_any_size_is_unpacked() {
+    let many = (0..11).fold(Tar::default(), |tar, number| tar.file(&format!("f{number}"), b""));
+    for tar in [many.end(), Tar::default().file("large", &[0; 10_001]).end()] {
+        assert!(refusal(&tar).contains("more than"), "{}", refusal(&tar));
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(&Paths::new(home.path().join("data"), home.path())).unwrap();
+        let unlimited = UnpackLimits { max_entries: u64::MAX, max_bytes: u64::MAX };
+        assert!(store.unpack_layer(tar.as_slice(), unlimited).is_ok());
+    }
+}

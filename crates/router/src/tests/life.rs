@@ -55,18 +55,66 @@ fn open_requests_end_whole_when_the_router_is_told_to_end() {
 #[test]
 fn a_slow_head_is_cut() {
     let world = World::with_patience(HURRIED);
-    let answer = until_it_begins_in_time(|| {
-        let mut stream = world.connect();
-        for byte in b"GET / HTTP/1.1\r\nHost: wordcount.localhost\r\nX-Slow: 1234567890" {
-            if stream.write_all(&[*byte]).is_err() {
-                break;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        all_of(stream)
-    });
+    let answer = until_it_begins_in_time(|| all_of(slow_head(&world)));
     assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
     assert!(answer.ends_with("Send it again on a new connection.\n"), "{answer}");
+}
+
+#[test]
+fn without_a_limit_on_heads_a_slow_one_keeps_its_place_for_as_long_as_it_likes() {
+    let (answer, _heard) = listening_tool();
+    let world = World::with_tool(answer);
+    let mut stream = slow_head(&world);
+    stream.write_all(b"\r\nConnection: close\r\n\r\n").unwrap();
+    assert_eq!(status(&all_of(stream)), "200");
+}
+
+/// Sends a head byte by byte, for longer than [`HURRIED`] heads may take, as far as it is let.
+fn slow_head(world: &World) -> TcpStream {
+    let mut stream = world.connect();
+    for byte in b"GET / HTTP/1.1\r\nHost: wordcount.localhost\r\nX-Slow: 1234567890" {
+        if stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    stream
+}
+
+#[test]
+#[ignore = "takes 40,000 descriptors: `make idle`"]
+fn twenty_thousand_idle_connections_hold_nobody_up_and_end_by_themselves() {
+    const IDLE: usize = 20_000;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit {
+        current: Some(65_536),
+        maximum: limit.maximum.map(|most| most.max(65_536)),
+    };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    let (answer, _heard) = listening_tool();
+    let mut world = World::with_patience(Patience { head: Duration::from_secs(60), ..PATIENCE });
+    world.route(State::Serving, &[tool(answer)]);
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    let before = resident();
+    let idle: Vec<TcpStream> = (0..IDLE).map(|_| world.connect()).collect();
+    let mut asked = Instant::now();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..100 {
+        assert!(world.get("wordcount.localhost", "").ends_with("hello"));
+        slowest = slowest.max(asked.elapsed());
+        asked = Instant::now();
+    }
+    println!(
+        "{IDLE} idle connections: {} B each, slowest of 100 answers {slowest:?}",
+        (resident() - before) / IDLE as u64
+    );
+    for mut stream in idle {
+        stream.set_read_timeout(Some(4 * WHILE)).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0, "it is still open");
+    }
 }
 
 #[test]

@@ -47,7 +47,13 @@ fn lines(storage: &wire::Storage, now: Timestamp) -> Vec<(&'static str, String)>
         ),
         (
             "going",
-            format!("{} in the trash · {} replaced and still run on", storage.trashed, storage.replaced),
+            format!(
+                "{} in the trash ({}) · {} replaced and still run on ({})",
+                storage.trashed,
+                mebibytes(storage.trashed_bytes),
+                storage.replaced,
+                mebibytes(storage.replaced_bytes)
+            ),
         ),
     ];
     if let Some(max) = storage.max_bytes {

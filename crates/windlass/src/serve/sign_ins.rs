@@ -114,4 +114,32 @@ mod tests {
         }
         assert!(wrong.0.lock().unwrap().len() <= MAX_ADDRESSES);
     }
+
+    /// How many of so many wrong tokens were only told that they are wrong.
+    async fn tried(routes: Router, tokens: u32) -> usize {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
+        let ask = move || {
+            (0..tokens).filter(|number| {
+                use std::io::{Read, Write};
+                let mut stream = std::net::TcpStream::connect(address).unwrap();
+                let head = "GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-forwarded-for: 192.0.2.1";
+                write!(stream, "{head}\r\nauthorization: Bearer wl_personal_{number}\r\n\r\n").unwrap();
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer).unwrap();
+                answer.starts_with("HTTP/1.1 401 ")
+            }).count()
+        };
+        let told = tokio::task::spawn_blocking(ask).await.unwrap();
+        serving.abort();
+        told
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn without_the_limit_an_address_tries_as_many_tokens_as_it_likes() {
+        let door = || Router::new().fallback(|| async { StatusCode::UNAUTHORIZED });
+        assert_eq!(tried(limit(door()), 100).await, 30);
+        assert_eq!(tried(door(), 100).await, 100);
+    }
 }
