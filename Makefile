@@ -29,6 +29,9 @@ git-large: ## pushes of a million files, a million refs, 5 GiB, and of bombs; pr
 idle: ## twenty thousand idle connections to the router: what they cost, and who is held up
 	@cargo test -p windlass-router --lib -- --ignored --nocapture twenty_thousand
 
+idle: ## thousands of idle connections to the router: what they cost, and who is held up
+	@cargo test -p windlass-router --lib -- --ignored --nocapture thousands_of_idle
+
 setup: ## install what is missing from Debian
 	@tools/setup.sh
 
