@@ -30,7 +30,7 @@ idle: ## twenty thousand idle connections to the router: what they cost, and who
 	@cargo test -p windlass-router --lib -- --ignored --nocapture twenty_thousand
 
 idle: ## thousands of idle connections to the router: what they cost, and who is held up
-	@cargo test -p windlass-router --lib -- --ignored --nocapture thousands_of_idle
+	@WINDLASS_IDLE=20000 cargo test -p windlass-router --lib -- --nocapture thousands_of_idle
 
 setup: ## install what is missing from Debian
 	@tools/setup.sh
