@@ -26,9 +26,6 @@ git-large: ## pushes of a million files, a million refs, 5 GiB, and of bombs; pr
 	@WINDLASS_TEST_BASE=$$(tools/base.sh) && export WINDLASS_TEST_BASE && cargo build --workspace --bins && \
 		cargo run -p windlass-e2e --example git_large
 
-idle: ## twenty thousand idle connections to the router: what they cost, and who is held up
-	@cargo test -p windlass-router --lib -- --ignored --nocapture twenty_thousand
-
 idle: ## thousands of idle connections to the router: what they cost, and who is held up
 	@WINDLASS_IDLE=20000 cargo test -p windlass-router --lib -- --nocapture thousands_of_idle
 
