@@ -174,7 +174,7 @@ fn what_was_altered_on_disk_is_named_and_repaired_or_refused_and_builds_wait_for
         // Both: nobody is given it any more, what runs goes on, and a push makes it anew.
         flip(&blob);
         let altered = fs::read(&blob).unwrap();
-        assert!(pulled(&world, &blob) == altered, "the twin: without a scrub it is served as it lies there");
+        assert!(pulled(&world, &blob) != altered, "before any scrub, too, it is served to nobody");
         fs::write(&app, "raise SystemExit(1)").unwrap();
         let found = world.cli(&["scrub"]);
         assert_eq!(found.status, 1, "{}", found.text);
