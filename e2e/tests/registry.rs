@@ -59,7 +59,7 @@ fn assert_whole(directory: &Path) {
 
 #[test]
 fn what_is_deployed_is_pulled_by_digest_and_people_push_beside_it() {
-    let mut world = World::new();
+    let mut world = World::with_settings("[storage]\nscrub_mebibytes_per_second = 0\n");
     let pulled = world.data.join("pulled");
     let (v1, again) = (format!("dir:{}", pulled.display()), format!("dir:{}-again", pulled.display()));
     let host = format!("docker://localhost:{}", world.port);
@@ -97,8 +97,31 @@ fn what_is_deployed_is_pulled_by_digest_and_people_push_beside_it() {
     assert_whole(Path::new(&format!("{}-again", pulled.display())));
     let there = std::fs::read(pulled.join("manifest.json")).unwrap();
     assert_eq!(there, std::fs::read(format!("{}-again/manifest.json", pulled.display())).unwrap());
+    a_flipped_bit_is_refused_and_made_good(&world, &pulled, &[copy.as_slice(), &[&import, &again]].concat());
     did(skopeo(&world, &["delete", "--tls-verify=false", &import]));
     refused(skopeo(&world, &[copy.as_slice(), &[&import, &again]].concat()), "manifest unknown");
+}
+
+/// The layer that lies in `pulled` with the most bytes is altered on the platform's disk; `copy` pulls it.
+fn a_flipped_bit_is_refused_and_made_good(world: &World, pulled: &Path, copy: &[&str]) {
+    let blobs = std::fs::read_dir(pulled).unwrap().flatten().filter(|entry| entry.file_name().len() == 64);
+    let largest = blobs.max_by_key(|entry| entry.metadata().unwrap().len()).unwrap();
+    let name = largest.file_name().into_string().unwrap();
+    let blob = world.data.join("blobs/sha256").join(&name[..2]).join(&name);
+    let whole = std::fs::read(&blob).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    std::fs::write(&blob, flipped).unwrap();
+    let (done, text) = skopeo(world, copy);
+    assert!(!done, "a damaged layer was pulled: {text}");
+    assert!(world.log().contains("a blob is damaged: a client was cut off"), "{}", world.log());
+    // The scrub that this began makes the layer's blob anew.
+    let until = Instant::now() + PATIENCE;
+    while std::fs::read(&blob).ok().is_none_or(|bytes| bytes != whole) {
+        assert!(Instant::now() < until, "it was not made good:\n{}", world.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    did(skopeo(world, copy));
 }
 
 /// One request on a connection of its own; gives the answer's head and body. A body shorter than `length` is sent as far
@@ -180,4 +203,70 @@ fn a_chunked_upload_goes_on_where_it_was_when_serve_was_killed() {
     assert!(kept.contains(" 201 ") && header(&kept, "docker-content-digest") == digest, "{kept}");
     let (got, body) = answer(ask(&world, &format!("GET /v2/images/import/a/blobs/{digest}"), 0, b""));
     assert!(got.contains(" 200 ") && body == blob, "{got}");
+
+    // A refusal that comes before the body is read, again and again, by a client that sends all of it first.
+    for _ in 0..30 {
+        let refused = ask(&world, "POST /v2/none/import/a/blobs/uploads/", 1 << 20, &blob[..1 << 20]);
+        let (head, body) = answer(refused);
+        assert!(head.contains(" 404 "), "{head}");
+        assert!(String::from_utf8_lossy(&body).contains("NAME_UNKNOWN"));
+    }
+}
+
+/// What `windlass … --json` prints on its standard output.
+fn json(world: &World, arguments: &[&str]) -> serde_json::Value {
+    let output = world.command().args(arguments).arg("--json").output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+}
+
+#[test]
+fn a_build_that_does_not_fit_is_refused_with_the_numbers_and_fits_again_with_more_room() {
+    let world = World::new();
+    let tool = world.tool("hello", "stdlib-http");
+    tool.push().succeeded();
+    let quota = ["quota", "--tool", "hello"];
+    let shown = world.cli(&quota);
+    assert_eq!(shown.status, 0, "{}", shown.text);
+    assert!(shown.text.starts_with("hello · ") && shown.text.contains(" of 10.0 GiB used"), "{}", shown.text);
+    assert!(shown.text.contains("images") && !shown.text.contains("pushed"), "{}", shown.text);
+    let counted = json(&world, &quota);
+    assert_eq!(counted["limit_bytes"], 10_u64 << 30);
+    assert_eq!(counted["pushed_bytes"], 0);
+    let used = counted["used_bytes"].as_u64().unwrap();
+    assert!(
+        used > 0
+            && used == counted["images_bytes"].as_u64().unwrap() + counted["caches_bytes"].as_u64().unwrap()
+    );
+
+    let set = |to: &str| world.cli(&["tools", "set", "--quota-mebibytes", to, "--tool", "hello"]);
+    assert_eq!(set("some").status, 2);
+    let none = set("0");
+    assert!(none.status == 0 && none.text.contains("and may use 0 bytes"), "{}", none.text);
+
+    tool.edit("app.py", "hello from", "changed in");
+    tool.push()
+        .failed()
+        .says("the image does not fit")
+        .says("of 0 bytes, and this needs ")
+        .says("`windlass quota` shows what takes how much");
+    let run = json(&world, &["runs", "show", "2", "--tool", "hello"]);
+    assert_eq!(run["state"], "failed", "{run}");
+    assert!(
+        run["steps"].as_array().unwrap().iter().any(|step| step["problem"]["id"] == "quota-storage"),
+        "{run}"
+    );
+    assert!(tool.get("/").body.contains("hello from"), "what is live stays");
+    for verb in ["show", "retry"] {
+        let followed = tool.cli(&["runs", verb, "2", "--follow"]);
+        assert_eq!(followed.status, 7, "{}", followed.text);
+        assert!(followed.text.contains("the image does not fit"), "{}", followed.text);
+    }
+    // What was refused counts for nothing.
+    assert_eq!(json(&world, &quota)["used_bytes"], used);
+
+    let more = set("default");
+    assert!(more.status == 0 && more.text.contains("and may use 10.0 GiB"), "{}", more.text);
+    let again = tool.cli(&["runs", "retry", "2", "--follow"]);
+    assert_eq!(again.status, 0, "{}", again.text);
+    assert!(tool.get("/").body.contains("changed in"));
 }

@@ -3,7 +3,7 @@
 use super::{
     arguments::{Common, Page, Runs},
     client,
-    failure::Failure,
+    failure::{self, Failure},
     logs,
     output::{Printer, Tone, ago, branch, duration, printable, short},
     session::Session,
@@ -71,7 +71,8 @@ async fn show(session: &Session, number: u64, log: bool) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Prints what the steps write until the run has ended; a run that did not end well is a failure.
+/// Prints what the steps write until the run has ended; a run that did not end well is a failure, told apart when it was
+/// the tool's storage that was full.
 async fn follow(session: &Session, number: u64) -> Result<ExitCode, Failure> {
     let tool = session.tool()?;
     logs::run_log(session, tool, number, true).await?;
@@ -83,8 +84,12 @@ async fn follow(session: &Session, number: u64) -> Result<ExitCode, Failure> {
         session.printer.line("")?;
         print(&session.printer, &run, Timestamp::now())?;
     }
-    let good = matches!(run.state.as_str(), "live" | "passed");
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if matches!(run.state.as_str(), "live" | "passed") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut problems = run.steps.iter().filter_map(|step| step.problem.as_ref());
+    let full = problems.find(|problem| problem.id == "quota-storage");
+    Ok(full.map_or(ExitCode::FAILURE, |problem| ExitCode::from(failure::exit_status(problem))))
 }
 
 /// `main`, or `back to v12`.
