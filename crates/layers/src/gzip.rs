@@ -1,10 +1,6 @@
 //! Turns the bytes of a tar into the blob of a layer on a thread of its own, and recognises gzip on the way in.
 
-mod bits;
 mod blocks;
-mod codes;
-mod deflate;
-mod header;
 
 use flate2::read::MultiGzDecoder;
 use model::Digest;
@@ -16,7 +12,7 @@ use std::{
     thread::JoinHandle,
 };
 
-/// Pinned: the length of chunks and the rules in [`deflate`] decide blob digests. A damaged blob is made anew from its
+/// Pinned: the length of chunks, the level and the compressor's version decide blob digests. A damaged blob is made anew from its
 /// tree only where these are what they were when it was written.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Chunks that may wait: 4 MiB.

@@ -314,7 +314,13 @@ impl Default for World {
 impl Drop for World {
     fn drop(&mut self) {
         let down = self.down();
-        let left = leaks::find(&self.data);
+        // The kernel lets go of a loop device a moment after its last user.
+        let until = Instant::now() + Duration::from_secs(10);
+        let mut left = leaks::find(&self.data);
+        while !left.is_empty() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(200));
+            left = leaks::find(&self.data);
+        }
         let log = self.log();
         leaks::clear(&self.data, &self.run);
         if std::thread::panicking() {

@@ -1,41 +1,26 @@
-//! gzip (RFC 1952) by several threads: one member of deflate blocks (RFC 1951), each compressed by itself with the 32 KiB
-//! before it as dictionary. The bytes depend on the content alone, not on how many threads there are.
+//! gzip (RFC 1952) by several threads: one member for each chunk, so that the bytes depend on the content alone, not on how
+//! many threads there are.
 
-use super::deflate::Deflate;
-use flate2::Crc;
+use libdeflater::{CompressionLvl, Compressor};
 use std::{
     collections::VecDeque,
     io::{self, Write},
-    sync::{
-        Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread::{self, Scope},
 };
 
 /// More threads would take the machine from the tools that run on it.
 const MAX_THREADS: usize = 4;
-/// Blocks that a thread has before it at most.
-const WAITING_BLOCKS: usize = 2;
-/// No name, no time, an unknown system: equal tars give equal blobs.
-const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// The last block, which is empty: with fixed codes, at its end at once.
-const LAST_BLOCK: [u8; 2] = [3, 0];
-
-struct Block {
-    bytes: Arc<Vec<u8>>,
-    before: Option<Arc<Vec<u8>>>,
-}
-
-struct Packed {
-    bytes: Vec<u8>,
-    check: Crc,
-}
+/// Chunks that a thread has before it at most.
+const WAITING_CHUNKS: usize = 2;
+/// Pinned, as libdeflate is. Of a Debian base of 500 MB level 1 makes 36 % at 194 MB/s, level 3 34 % at 137; zlib's level 3 made
+/// 35 % at 93.
+const LEVEL: i32 = 1;
 
 /// A thread that compresses: what it is given, and what comes back in the same order.
 struct Packer {
-    blocks: SyncSender<Block>,
-    packed: Receiver<Packed>,
+    chunks: SyncSender<Vec<u8>>,
+    packed: Receiver<io::Result<Vec<u8>>>,
 }
 
 /// Compresses what comes, chunk by chunk: the lengths of the chunks decide the bytes too.
@@ -45,40 +30,33 @@ pub(super) fn compress(chunks: &Receiver<Vec<u8>>, output: &mut impl Write) -> i
 }
 
 fn compress_by(threads: usize, chunks: &Receiver<Vec<u8>>, output: &mut impl Write) -> io::Result<()> {
-    output.write_all(&HEADER)?;
-    let check = thread::scope(|scope| {
+    thread::scope(|scope| {
         let packers = (0..threads).map(|_| packer(scope)).collect::<io::Result<Vec<_>>>()?;
-        let mut check = Crc::new();
         let mut under_way = VecDeque::new();
-        let mut before = None;
+        let mut empty = true;
         let mut turns = packers.iter().cycle();
         for chunk in chunks.iter().filter(|chunk| !chunk.is_empty()) {
+            empty = false;
             // Never more than the channels hold, so that neither side waits for the other.
-            if under_way.len() == threads * WAITING_BLOCKS {
-                take(&mut under_way, &mut check, output)?;
+            if under_way.len() == threads * WAITING_CHUNKS {
+                take(&mut under_way, output)?;
             }
             let Some(packer) = turns.next() else { break };
-            let bytes = Arc::new(chunk);
-            let block = Block { before: before.replace(Arc::clone(&bytes)), bytes };
-            packer.blocks.send(block).map_err(|_| ended())?;
+            packer.chunks.send(chunk).map_err(|_| ended())?;
             under_way.push_back(packer);
         }
         while !under_way.is_empty() {
-            take(&mut under_way, &mut check, output)?;
+            take(&mut under_way, output)?;
         }
-        Ok::<_, io::Error>(check)
-    })?;
-    output.write_all(&LAST_BLOCK)?;
-    output.write_all(&check.sum().to_le_bytes())?;
-    output.write_all(&check.amount().to_le_bytes())
+        // A gzip of nothing has a member, too.
+        if empty { output.write_all(&member(&mut compressor()?, &[])?) } else { Ok(()) }
+    })
 }
 
-/// Writes the oldest block that is under way.
-fn take(under_way: &mut VecDeque<&Packer>, check: &mut Crc, output: &mut impl Write) -> io::Result<()> {
+/// Writes the oldest chunk that is under way.
+fn take(under_way: &mut VecDeque<&Packer>, output: &mut impl Write) -> io::Result<()> {
     let Some(packer) = under_way.pop_front() else { return Ok(()) };
-    let packed = packer.packed.recv().map_err(|_| ended())?;
-    check.combine(&packed.check);
-    output.write_all(&packed.bytes)
+    output.write_all(&packer.packed.recv().map_err(|_| ended())??)
 }
 
 fn ended() -> io::Error {
@@ -86,27 +64,36 @@ fn ended() -> io::Error {
 }
 
 fn packer<'scope>(scope: &'scope Scope<'scope, '_>) -> io::Result<Packer> {
-    let (blocks, to_pack) = sync_channel::<Block>(WAITING_BLOCKS);
-    let (packed_to, packed) = sync_channel(WAITING_BLOCKS);
+    let (chunks, to_pack) = sync_channel::<Vec<u8>>(WAITING_CHUNKS);
+    let (packed_to, packed) = sync_channel(WAITING_CHUNKS);
+    let mut compressor = compressor()?;
     thread::Builder::new().name("gzip".to_owned()).spawn_scoped(scope, move || {
-        let mut deflate = Deflate::new();
-        for block in to_pack {
-            let before = block.before.as_deref().map_or(&[][..], Vec::as_slice);
-            let mut check = Crc::new();
-            check.update(&block.bytes);
-            let bytes = deflate.compress(before, &block.bytes);
-            if packed_to.send(Packed { bytes, check }).is_err() {
+        for chunk in to_pack {
+            if packed_to.send(member(&mut compressor, &chunk)).is_err() {
                 return;
             }
         }
     })?;
-    Ok(Packer { blocks, packed })
+    Ok(Packer { chunks, packed })
+}
+
+fn compressor() -> io::Result<Compressor> {
+    let level = CompressionLvl::new(LEVEL).map_err(|_| io::Error::other("libdeflate has no such level"))?;
+    Ok(Compressor::new(level))
+}
+
+/// One whole gzip member, without a name or a time: equal tars give equal blobs.
+fn member(compressor: &mut Compressor, chunk: &[u8]) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; compressor.gzip_compress_bound(chunk.len())];
+    let length = compressor.gzip_compress(chunk, &mut bytes).map_err(io::Error::other)?;
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::read::GzDecoder;
+    use flate2::read::MultiGzDecoder;
     use std::io::Read;
 
     fn packed(chunks: &[Vec<u8>]) -> Vec<u8> {
@@ -125,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compressed_in_blocks_is_one_member_and_comes_back_whole() {
+    fn what_is_compressed_in_chunks_comes_back_whole() {
         let text = |length: usize, seed: u64| -> Vec<u8> {
             let mut state = seed;
             let mut step = || {
@@ -156,25 +143,13 @@ mod tests {
             let whole = chunks.concat();
             let output = packed(&chunks);
             let mut back = Vec::new();
-            // This reader stops after the first member.
-            let mut decoder = GzDecoder::new(&output[..]);
-            decoder.read_to_end(&mut back).unwrap();
+            MultiGzDecoder::new(&output[..]).read_to_end(&mut back).unwrap();
             assert!(back == whole, "{} bytes came back of {}", back.len(), whole.len());
-            assert!(decoder.into_inner().is_empty(), "something follows the member");
             for threads in [1, 2, 7] {
                 assert_eq!(output, packed_by(threads, &chunks), "the bytes depend on the threads");
             }
             assert!(output.len() <= whole.len() + whole.len() / 100 + 64, "it grew to {}", output.len());
         }
-    }
-
-    #[test]
-    fn a_block_uses_what_stood_before_it() {
-        let noise: Vec<u8> =
-            (0..20_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
-        let alone = packed(&[noise[..30_000].to_vec()]).len();
-        let twice = packed(&[noise[..30_000].to_vec(), noise[..30_000].to_vec()]).len();
-        assert!(twice < alone + alone / 10, "{twice} beside {alone}");
     }
 
     /// The digests of blobs in stores are these bytes': whoever changes them must know it.
@@ -191,7 +166,7 @@ mod tests {
         assert!(read.status.success() && read.stdout == text, "{:?}", read.status);
         assert_eq!(
             oci::digest_of(&output).to_string(),
-            "sha256:734adc4c3a3e5e7b2a00c14ea0c2cbd0aa9a6ae50259cef73486a250417b03b1"
+            "sha256:e0a45f85ded8e7a96a0f8b16b71e075769efe23279df0a51a534b5aeb0dda5b4"
         );
     }
 
@@ -203,7 +178,7 @@ mod tests {
         for at in (10..output.len()).step_by(output.len() / 40) {
             let mut damaged = output.clone();
             damaged[at] ^= 4;
-            let read = GzDecoder::new(&damaged[..]).read_to_end(&mut Vec::new());
+            let read = MultiGzDecoder::new(&damaged[..]).read_to_end(&mut Vec::new());
             assert!(read.is_err(), "byte {at} of {} does not matter", output.len());
         }
     }

@@ -23,7 +23,9 @@ async fn a_tools_status_says_what_runs_and_what_came_last() {
 
     let run: wire::Run = serde_json::from_value(door.get(&token, "/tools/shop/runs/1").await.json()).unwrap();
     assert_eq!((run.state.as_str(), run.by.as_deref()), ("live", Some("shop")));
-    assert_eq!(run.steps[1].summary.as_deref(), Some("build went well"));
+    let summaries: Vec<_> =
+        run.steps.iter().map(|step| step.summary.as_deref().unwrap_or_default()).collect();
+    assert!(summaries.contains(&"build went well"), "{summaries:?}");
 }
 
 #[tokio::test]
