@@ -181,7 +181,8 @@ impl Machine {
     /// As `reboot` does it. Returns when it takes commands again.
     pub(crate) fn reboot(&mut self) -> Result<()> {
         let boot = self.run("cat /proc/sys/kernel/random/boot_id")?;
-        self.run("systemctl reboot")?;
+        // The connection may end before the command does.
+        let _ = self.run_within("systemctl --no-block reboot", Duration::from_secs(60));
         let until = Instant::now() + BOOT_WITHIN;
         while self
             .run_within("cat /proc/sys/kernel/random/boot_id", Duration::from_secs(20))
