@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Makes the base images once for this version of stacks/ and prints the directory they lie in.
 set -euo pipefail
+# Under a stricter one the platform's own users could not read what is made here.
+umask 022
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${WINDLASS_CACHE:-/var/cache/windlass}
 version=$(cat "$root/stacks/make-base.sh" "$root"/stacks/*-packages.txt | sha256sum | cut -c1-16)

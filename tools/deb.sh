@@ -7,6 +7,8 @@
 #   COMPRESSION=gzip  larger, and built sooner
 #   OUT=…  directory of the package; default target/debian
 set -euo pipefail
+# Under a stricter one the platform's own users could not read what is made here.
+umask 022
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 profile=${PROFILE:-release}

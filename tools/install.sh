@@ -3,6 +3,8 @@
 # readable by root only.
 #   tools/install.sh <data directory> <base images>
 set -euo pipefail
+# Under a stricter one the platform's own users could not read what is made here.
+umask 022
 root=$(cd "$(dirname "$0")/.." && pwd)
 data=$1 base=$2
 built=${CARGO_TARGET_DIR:-$root/target}/x86_64-unknown-linux-gnu/debug

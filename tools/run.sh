@@ -2,6 +2,8 @@
 # The main job: install what is missing, build, start the platform on loopback, push the demo tool, keep serving.
 #   tools/run.sh <data directory> <port>
 set -euo pipefail
+# Under a stricter one the platform's own users could not read what is made here.
+umask 022
 root=$(cd "$(dirname "$0")/.." && pwd)
 data=$1 port=$2
 run=/run/$(basename "$data")

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The default lane: set-up, base images beside compiling, every test.
 set -euo pipefail
+# Under a stricter one the platform's own users could not read what is made here.
+umask 022
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 # Tests ask platforms on this machine, never a proxy.

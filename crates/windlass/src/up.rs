@@ -42,6 +42,8 @@ const SHIMS_WITHIN: Duration = Duration::from_secs(15);
 /// Runs the platform until Ctrl-C, SIGTERM or the end of its terminal, then ends its tools and keeps their data. A
 /// program that took the place of another one goes on with what that had.
 pub(crate) fn run(file: &Path) -> Result<()> {
+    // Under a stricter one of the administrator's the parts could not read what is made for them.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     // One thread: it is the parts' parent, and stays when another program takes the place of this one.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     // First of all: until somebody listens, a signal ends the process.
