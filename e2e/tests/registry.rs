@@ -247,7 +247,8 @@ fn a_build_that_does_not_fit_is_refused_with_the_numbers_and_fits_again_with_mor
     tool.push()
         .failed()
         .says("the image does not fit")
-        .says("of 0 bytes, and this needs ")
+        .says(" of 0 bytes: images ")
+        .says("and this needs ")
         .says("`windlass quota` shows what takes how much");
     let run = json(&world, &["runs", "show", "2", "--tool", "hello"]);
     assert_eq!(run["state"], "failed", "{run}");

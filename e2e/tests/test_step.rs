@@ -101,7 +101,10 @@ fn green_then_red_then_green(world: &World) {
 
 fn other_runners_and_none(world: &World) {
     let tool = world.tool("plain", "stdlib-http");
-    tool.push().succeeded().says("test      no tests here: put some into tests/test_*.py").says("live      ");
+    tool.push()
+        .succeeded()
+        .says("test      no tests here: unittest's go into tests/test_*.py")
+        .says("live      ");
     let none = step(&tool, 1);
     assert_eq!((&none["state"], &none["tests"]), (&"done".into(), &Value::Null), "{none}");
     assert_eq!(none["milliseconds"], Value::Null, "nothing ran");

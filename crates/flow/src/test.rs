@@ -27,7 +27,8 @@ use serde_json::{Value, json};
 use store::{Conflict, Run, StoreError, Tool};
 
 /// Said of a tree without tests.
-const NO_TESTS: &str = "no tests here: put some into tests/test_*.py, or say `test = \"…\"` in project.toml";
+const NO_TESTS: &str =
+    "no tests here: unittest's go into tests/test_*.py, and pytest's, with `pytest` in requirements-dev.txt";
 
 /// What the test step of a planned run comes to when there is nothing to do for it: it is done with the plan.
 pub(crate) fn nothing_to_do(planned: &Value) -> Result<Option<Value>, StationError> {

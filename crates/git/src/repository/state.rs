@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -50,15 +50,20 @@ fn fan_out(objects: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Bytes that objects take on disk, in packs and in files of their own. What a push that is still under way brings
-/// counts once git has taken it.
+/// Bytes that objects take on disk, in packs and in files of their own. What a push or a collection is still writing, or
+/// left half-written when it was ended, does not count: nobody can do anything about it, and it goes by itself.
 pub(super) fn size_bytes(repository: &Path) -> io::Result<u64> {
     let objects = repository.join("objects");
     let mut blocks = 0;
     for directory in fan_out(&objects)?.into_iter().chain([objects.join("pack")]) {
         // git removes directories that a repacking has emptied, and files, while they are looked at.
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            blocks += entry.metadata().map_or(0, |metadata| metadata.blocks());
+            let name = entry.file_name();
+            let half_written =
+                [&b"tmp_"[..], b".tmp-"].iter().any(|begin| name.as_bytes().starts_with(begin));
+            if !half_written {
+                blocks += entry.metadata().map_or(0, |metadata| metadata.blocks());
+            }
         }
     }
     Ok(blocks * 512)
@@ -75,6 +80,8 @@ mod tests {
             ("objects/ab/cdef", 100),
             ("objects/pack/pack-1.pack", 100_000),
             ("objects/tmp_objdir-incoming-x/ab/cdef", 1_000_000),
+            ("objects/pack/tmp_pack_x", 1_000_000),
+            ("objects/pack/.tmp-1-pack-x.pack", 1_000_000),
             ("packed-refs", 1_000_000),
         ] {
             let path = place.path().join(file);

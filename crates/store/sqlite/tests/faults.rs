@@ -96,7 +96,7 @@ async fn fill(disk: &Path) {
     let runs = store.runs_of(tool.0, u32::MAX, None).await.unwrap();
     assert_eq!((runs.len(), runs[0].number), (acknowledged, acknowledged as u64));
     for run in &runs {
-        assert_eq!(store.steps_of(run.id).await.unwrap().len(), 2);
+        assert_eq!(store.steps_of(run.id).await.unwrap().len(), 3);
     }
     let refused = store.finish_step(&step.claim, &done()).await;
     assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");

@@ -217,6 +217,6 @@ async fn callers_who_go_away_in_the_middle_leave_whole_rows_and_no_lock() {
     assert!(runs.len() >= 10);
     assert_eq!(runs.len() as u64, runs[0].number, "numbers and rows differ");
     for run in &runs {
-        assert_eq!(store.steps_of(run.id).await.unwrap().len(), 4, "half a run was written");
+        assert_eq!(store.steps_of(run.id).await.unwrap().len(), 5, "half a run was written");
     }
 }

@@ -104,7 +104,7 @@ fn tell(printer: &Printer, rollback: &wire::Rollback, run: &wire::Run, took: Dur
 /// The way on: git knows nothing of rollbacks.
 fn forward(from: u64) -> String {
     format!(
-        "git's branch stays where it is: pushing a commit that it has already changes nothing. Forward again: \
+        "git's branch stays where it is: pushing a commit that it has already changes nothing. To undo this: \
          `windlass rollback v{from}`, or push a new commit"
     )
 }
