@@ -7,7 +7,7 @@ use std::{
     fs,
     io::{self, BufWriter, Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     sync::{
         Mutex,
@@ -18,6 +18,7 @@ use std::{
 use testkit::{
     Tool, World,
     pack::{self, Pack},
+    size_bytes,
 };
 
 /// `git.max_pack_mebibytes` as it is by default.
@@ -29,7 +30,7 @@ fn main() {
     let tool = world.tool("large", "stdlib-http");
     tool.push().succeeded();
     let neighbour = world.tool("neighbour", "stdlib-http");
-    let repository = repository(&world, &tool);
+    let repository = tool.repository();
     a_million_files(&world, &tool, &repository);
     a_million_refs(&world, &tool, &repository);
     five_gigabytes(&world, &tool, &repository);
@@ -39,23 +40,6 @@ fn main() {
     tool.push().succeeded();
     assert_eq!(tool.get("/").body, "unharmed\n");
     println!("all limits held");
-}
-
-fn repository(world: &World, tool: &Tool<'_>) -> PathBuf {
-    let status = tool.cli(&["status", "--json"]).text;
-    let at = status.find("\"id\":").unwrap_or_else(|| panic!("no id in {status}"));
-    world.data.join(format!("git/{}.git", status[at + 5..].split('"').nth(1).unwrap()))
-}
-
-fn size_bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => size_bytes(&entry.path()),
-            Ok(data) => data.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }
 
 /// The most that was seen while something went on, in bytes.

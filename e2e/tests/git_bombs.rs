@@ -7,12 +7,13 @@ use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant, SystemTime},
 };
 use testkit::{
     Tool, World,
     pack::{self, Blob, Pack},
+    size_bytes,
 };
 
 /// A git process may write files of 2 × (16 + 4) MiB.
@@ -32,7 +33,7 @@ fn what_unfolds_to_far_more_than_it_is_harms_nobody() {
     let neighbour = world.tool("neighbour", "stdlib-http");
     tool.push().succeeded();
     neighbour.push().succeeded();
-    let repository = repository(&world, &tool);
+    let repository = tool.repository();
     an_object_that_fits_into_no_memory_is_refused(&world, &tool, &repository);
     a_file_of_nothing_but_zeros_passes_by_while_neighbours_push(&world, &tool, &neighbour, &repository);
     what_repeats_itself_stays_as_small_as_it_came(&world, &tool, &repository);
@@ -41,24 +42,6 @@ fn what_unfolds_to_far_more_than_it_is_harms_nobody() {
     tool.edit("app.py", "hello from stdlib-http", "unharmed");
     tool.push().succeeded();
     assert_eq!(tool.get("/").body, "unharmed\n");
-}
-
-fn repository(world: &World, tool: &Tool<'_>) -> PathBuf {
-    let status = tool.cli(&["status", "--json"]).text;
-    let at = status.find("\"id\":").unwrap_or_else(|| panic!("no id in {status}"));
-    world.data.join(format!("git/{}.git", status[at + 5..].split('"').nth(1).unwrap()))
-}
-
-/// Bytes of everything below a directory.
-fn size_bytes(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(data) if data.is_dir() => size_bytes(&entry.path()),
-            Ok(data) => data.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }
 
 /// What git holds in quarantine of pushes that have not been taken yet.

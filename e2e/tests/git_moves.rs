@@ -6,7 +6,7 @@
 use std::{
     fs,
     os::unix::{fs::MetadataExt, process::CommandExt},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -20,16 +20,10 @@ fn refs_that_move_under_a_build_change_nothing_of_it() {
     let tool = world.tool("moves", "slow-build");
     change(&tool, SHORT);
     tool.push().succeeded().says("live");
-    let repository = repository(&world, &tool);
+    let repository = tool.repository();
     a_branch_that_is_deleted_is_not_brought_back(&tool, &repository);
     a_moved_tag_and_a_swept_repository_are_not_noticed(&tool, &repository);
     a_forced_push_takes_over_and_the_older_commit_is_kept(&tool, &repository);
-}
-
-fn repository(world: &World, tool: &Tool<'_>) -> PathBuf {
-    let status = tool.cli(&["status", "--json"]).text;
-    let at = status.find("\"id\":").unwrap_or_else(|| panic!("no id in {status}"));
-    world.data.join(format!("git/{}.git", status[at + 5..].split('"').nth(1).unwrap()))
 }
 
 /// Time in which others can do something while it builds.

@@ -4,6 +4,7 @@
 //! images come from `tools/base.sh`, programs from the build.
 
 mod census;
+mod disk;
 mod http;
 mod leaks;
 mod load;
@@ -13,6 +14,7 @@ mod repository;
 mod world;
 
 pub use census::Census;
+pub use disk::size_bytes;
 pub use http::Answer;
 pub use load::{Load, LoadReport, Loss};
 pub use patience::{Hold, PATIENCE, wait_for};

@@ -106,6 +106,14 @@ impl<'a> Tool<'a> {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Where the platform keeps this tool's repository.
+    pub fn repository(&self) -> PathBuf {
+        let status = self.cli(&["status", "--json"]).text;
+        let at = status.find("\"id\":").unwrap_or_else(|| panic!("no id in {status}"));
+        let id = status[at + 5..].split('"').nth(1).unwrap_or_else(|| panic!("no id in {status}"));
+        self.world.data.join(format!("git/{id}.git"))
+    }
+
     /// git in the working copy, with the operator's token.
     pub fn signed_in(&self) -> Command {
         let mut command = self.git_command();
